@@ -1,0 +1,241 @@
+import type { HostFile } from './hostFile.js';
+import { type GuestOffset, guestOffset, type HostOffset, hostOffset } from './offsets.js';
+
+export type Codec = 'deflate' | 'zstd';
+
+/** One run of guest bytes that live in one place. */
+export interface Extent {
+  /** Guest offset, bytes. */
+  readonly start: GuestOffset;
+  /** Bytes; an extent never crosses a layer or a host discontinuity. */
+  readonly length: number;
+  readonly kind: 'data' | 'zero' | 'compressed' | 'unallocated';
+  /** Where the bytes are, for data and compressed; for zero, where bytes are reserved (preallocated zeros). */
+  readonly file?: HostFile;
+  readonly offset?: HostOffset;
+  readonly compressed?: { readonly length: number; readonly codec: Codec };
+  /** 0 = this image, 1 = its backing file, … */
+  readonly depth: number;
+}
+
+/** Column values of `kind`; the native engine reads the same numbers (native/transfer/plan.h). */
+export const Kind = { unallocated: 0, zero: 1, data: 2, deflate: 3, zstd: 4 } as const;
+export type KindCode = (typeof Kind)[keyof typeof Kind];
+
+/** `file` column value when an extent has no host place. */
+export const NO_FILE = 0xffff;
+
+/**
+ * A batch of extents as columns: what travels inside basecow and into the native engine, so that a map of
+ * millions of clusters costs no object each. Rows are in guest order, do not overlap and have no gaps.
+ *
+ * Per row: guest `start` and `length`; `kind`; `depth`; for data, `file` (index into `files`) and host
+ * `offset`; for compressed kinds one row is (a part of) one compressed unit: `offset` and `compressedLength`
+ * say where the compressed bytes are (as far as the descriptor claims; the reader may stop at the stream's end
+ * or the file's end), `unit` is the size the whole unit inflates to, and `skip` how many inflated bytes precede
+ * this row's first byte.
+ */
+export class ExtentColumns {
+  count = 0;
+  capacity: number;
+  kind: Uint8Array;
+  depth: Uint16Array;
+  file: Uint16Array;
+  start: Float64Array;
+  length: Float64Array;
+  offset: Float64Array;
+  compressedLength: Uint32Array;
+  skip: Uint32Array;
+  unit: Uint32Array;
+  /** Host files that the `file` column indexes. */
+  readonly files: HostFile[] = [];
+
+  constructor(capacity = 4096) {
+    this.capacity = capacity;
+    this.kind = new Uint8Array(capacity);
+    this.depth = new Uint16Array(capacity);
+    this.file = new Uint16Array(capacity);
+    this.start = new Float64Array(capacity);
+    this.length = new Float64Array(capacity);
+    this.offset = new Float64Array(capacity);
+    this.compressedLength = new Uint32Array(capacity);
+    this.skip = new Uint32Array(capacity);
+    this.unit = new Uint32Array(capacity);
+  }
+
+  get full(): boolean {
+    return this.count >= this.capacity;
+  }
+
+  /** Guest offset just after the last row; `fallback` when there is none. */
+  end(fallback = 0): number {
+    const last = this.count - 1;
+    return last < 0 ? fallback : this.start[last] + this.length[last];
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.files.length = 0;
+  }
+
+  fileIndex(file: HostFile): number {
+    // Chains are short, and consecutive rows name the same file: a backwards scan beats a Map.
+    for (let i = this.files.length - 1; i >= 0; i--) if (this.files[i] === file) return i;
+    if (this.files.length >= NO_FILE) throw new RangeError('more than 65534 host files in one batch');
+    return this.files.push(file) - 1;
+  }
+
+  /** Appends zero or unallocated bytes, merging with the row before. May exceed `capacity` by growing. */
+  pushEmpty(kind: KindCode, start: number, length: number, depth: number): void {
+    const last = this.count - 1;
+    if (
+      last >= 0 &&
+      this.kind[last] === kind &&
+      this.depth[last] === depth &&
+      this.file[last] === NO_FILE &&
+      this.start[last] + this.length[last] === start
+    ) {
+      this.length[last] += length;
+      return;
+    }
+    this.#row(kind, start, length, depth, NO_FILE, 0, 0, 0, 0);
+  }
+
+  /**
+   * Appends bytes that have a place in `file`: kind `data`, or `zero` for reserved space that reads as zeros.
+   * Merges with the row before when the host run goes on.
+   */
+  pushPlaced(
+    kind: KindCode,
+    start: number,
+    length: number,
+    depth: number,
+    file: HostFile,
+    offset: number,
+  ): void {
+    const index = this.fileIndex(file);
+    const last = this.count - 1;
+    if (
+      last >= 0 &&
+      this.kind[last] === kind &&
+      this.depth[last] === depth &&
+      this.file[last] === index &&
+      this.start[last] + this.length[last] === start &&
+      this.offset[last] + this.length[last] === offset
+    ) {
+      this.length[last] += length;
+      return;
+    }
+    this.#row(kind, start, length, depth, index, offset, 0, 0, 0);
+  }
+
+  /** Appends (part of) one compressed unit; never merges. */
+  pushCompressed(
+    kind: KindCode,
+    start: number,
+    length: number,
+    depth: number,
+    file: HostFile,
+    offset: number,
+    compressedLength: number,
+    skip: number,
+    unit: number,
+  ): void {
+    this.#row(kind, start, length, depth, this.fileIndex(file), offset, compressedLength, skip, unit);
+  }
+
+  /** Appends rows of `other` as they are, one layer deeper by `deeper`. */
+  appendRow(other: ExtentColumns, row: number, deeper = 0): void {
+    const file = other.file[row];
+    const kind = other.kind[row] as KindCode;
+    const depth = other.depth[row] + deeper;
+    if (file === NO_FILE) this.pushEmpty(kind, other.start[row], other.length[row], depth);
+    else if (kind === Kind.deflate || kind === Kind.zstd)
+      this.pushCompressed(
+        kind,
+        other.start[row],
+        other.length[row],
+        depth,
+        other.files[file],
+        other.offset[row],
+        other.compressedLength[row],
+        other.skip[row],
+        other.unit[row],
+      );
+    else
+      this.pushPlaced(kind, other.start[row], other.length[row], depth, other.files[file], other.offset[row]);
+  }
+
+  /** The row as the object that library users see. */
+  at(row: number): Extent {
+    const kind = this.kind[row];
+    const file = this.file[row] === NO_FILE ? undefined : this.files[this.file[row]];
+    const compressed = kind === Kind.deflate || kind === Kind.zstd;
+    return {
+      start: guestOffset(this.start[row]),
+      length: this.length[row],
+      kind: compressed
+        ? 'compressed'
+        : kind === Kind.data
+          ? 'data'
+          : kind === Kind.zero
+            ? 'zero'
+            : 'unallocated',
+      ...(file && { file, offset: hostOffset(this.offset[row]) }),
+      ...(compressed && {
+        compressed: {
+          length: this.compressedLength[row],
+          codec: kind === Kind.deflate ? ('deflate' as const) : ('zstd' as const),
+        },
+      }),
+      depth: this.depth[row],
+    };
+  }
+
+  #row(
+    kind: number,
+    start: number,
+    length: number,
+    depth: number,
+    file: number,
+    offset: number,
+    compressedLength: number,
+    skip: number,
+    unit: number,
+  ): void {
+    if (this.count === this.kind.length) this.#grow();
+    const row = this.count++;
+    this.kind[row] = kind;
+    this.depth[row] = depth;
+    this.file[row] = file;
+    this.start[row] = start;
+    this.length[row] = length;
+    this.offset[row] = offset;
+    this.compressedLength[row] = compressedLength;
+    this.skip[row] = skip;
+    this.unit[row] = unit;
+  }
+
+  /** One mapping step may overshoot `capacity` (it is a target, not a wall), so the arrays can grow. */
+  #grow(): void {
+    const grown = new ExtentColumns(this.kind.length * 2);
+    grown.kind.set(this.kind);
+    grown.depth.set(this.depth);
+    grown.file.set(this.file);
+    grown.start.set(this.start);
+    grown.length.set(this.length);
+    grown.offset.set(this.offset);
+    grown.compressedLength.set(this.compressedLength);
+    grown.skip.set(this.skip);
+    grown.unit.set(this.unit);
+    this.kind = grown.kind;
+    this.depth = grown.depth;
+    this.file = grown.file;
+    this.start = grown.start;
+    this.length = grown.length;
+    this.offset = grown.offset;
+    this.compressedLength = grown.compressedLength;
+    this.skip = grown.skip;
+    this.unit = grown.unit;
+  }
+}

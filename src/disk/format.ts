@@ -1,0 +1,177 @@
+import type { BatchResult, JobTotals, NativePlacement, PackSink, RawSink } from '../native.js';
+import type { JobControl } from './control.js';
+import type { Disk } from './disk.js';
+import type { ExtentColumns } from './extents.js';
+import type { Gate } from './gate.js';
+import type { HostFile } from './hostFile.js';
+import type { Limits } from './limits.js';
+
+/** `-l PARAM`: a name or id, or exactly one of them. */
+export interface SnapshotSelector {
+  id?: string;
+  name?: string;
+  /** QEMU's plain form: matches an id or a name, id first. */
+  idOrName?: string;
+}
+
+/** How an already opened host file is turned into a Disk. */
+export interface FormatOpenOptions {
+  limits: Readonly<Limits>;
+  gate: Gate;
+  /** Open backing and data files too. `false` = header work only (info, inspect): QEMU's BDRV_O_NO_BACKING|NO_IO. */
+  chain: boolean;
+  write: boolean;
+  /** Position in the chain, 0 = the image the caller asked for. */
+  depth: number;
+  /** (dev, ino) of the layers above, to find cycles. */
+  ancestors: readonly string[];
+  /** Internal snapshot to present instead of the active layer. */
+  snapshot?: SnapshotSelector;
+  /** Takes image locks like QEMU unless false (`-U`). */
+  lock: boolean;
+  /** Opens an image that is flagged corrupt or dirty for `check`: no warnings are errors then. */
+  check?: boolean;
+  /**
+   * Opens a backing file this image names: through the gate, cycle and depth checked, with these same options
+   * (read-only, one deeper). Injected by formats/open.ts, so that no driver imports the registry.
+   */
+  openBacking(name: string, format: string | undefined, image: HostFile): Promise<Disk>;
+  /** Opens an external data file this image names, through the gate. */
+  openDataFile(name: string, image: HostFile): Promise<HostFile>;
+}
+
+/** One `-o` option, as `-o help` lists it. */
+export interface CreateOptionSpec {
+  name: string;
+  type: 'size' | 'bool' | 'str' | 'num';
+  /** QEMU's help text. */
+  help: string;
+}
+
+/** `-o` options by QEMU's names, values as text (`on`, `64k`, `1.1`): the format parses and checks them. */
+export type CreateOptions = Readonly<Record<string, string>>;
+
+export interface CreateRequest {
+  /** Virtual size, bytes. Undefined: inherited from the backing file. */
+  size?: number;
+  options: CreateOptions;
+  /** Rules for opening the backing file whose size is wanted. */
+  gate: Gate;
+  limits: Readonly<Limits>;
+  /** Do not look at the backing file (`-u`); `size` is required then. */
+  unsafe?: boolean;
+  /** One fdatasync before the name appears. */
+  sync: boolean;
+  /** QEMU's locks on an existing target. */
+  lock: boolean;
+  control: JobControl;
+}
+
+/** What was made; texts are those of QEMU's `Formatting …` line, in its order. */
+export interface CreateOutcome {
+  virtualSize: number;
+  /** All options that are set or have a default, in QEMU's list order. */
+  effective: [name: string, value: string][];
+}
+
+/** What convert wants of its target. */
+export interface TargetRequest {
+  /** Virtual size, bytes. */
+  size: number;
+  options: CreateOptions;
+  /** `-c`. */
+  compress: boolean;
+  compressionLevel?: number;
+  /** `-S`: zero runs of this many bytes become holes or unallocated clusters; 0 = everything is allocated. */
+  sparseSize: number;
+  /** The target has a backing file: ranges not mapped by the source layer are left to it, zeros must be marked. */
+  backing: boolean;
+  gate: Gate;
+  limits: Readonly<Limits>;
+  lock: boolean;
+  /** Cache mode none: written pages leave the page cache. */
+  dropCache: boolean;
+  control: JobControl;
+}
+
+/**
+ * Receives a guest disk in order. convert makes a job of `sink`, submits batches that end at multiples of
+ * `alignment`, hands each result back in order, and publishes.
+ */
+export interface ConvertTarget {
+  readonly sink: RawSink | PackSink;
+  /** Bytes; batches end at multiples of it (except the last). */
+  readonly alignment: number;
+  /**
+   * Before a batch is submitted: host places for targets that scatter (existing or preallocated images), and the
+   * target's own treatment of zero rows. Undefined = the sink places the bytes itself.
+   */
+  prepare?(columns: ExtentColumns, start: number, end: number): Promise<NativePlacement | undefined>;
+  /** After a batch is done, in order: writes the metadata for what was packed. */
+  accept(result: BatchResult, columns: ExtentColumns, start: number, end: number): Promise<void>;
+  /** Last metadata. The image is complete after it, not yet published. */
+  finish(totals: JobTotals): Promise<void>;
+  /** Makes it durable when `sync`, and visible under its name. */
+  publish(options: { sync: boolean }): Promise<void>;
+  /** Nothing of a new file is left. Safe after publish. */
+  discard(): Promise<void>;
+}
+
+/** qemu-img check's counts (QAPI ImageCheck); bytes and clusters. */
+export interface CheckResult {
+  checkErrors: number;
+  corruptions: number;
+  leaks: number;
+  totalClusters: number;
+  allocatedClusters: number;
+  fragmentedClusters: number;
+  compressedClusters: number;
+  imageEndOffset: number;
+  /** QEMU's sentences, one per finding, as it writes them to stderr. At most `maxMessages`; counts go on. */
+  messages: string[];
+}
+
+export interface MeasureResult {
+  required: number;
+  fullyAllocated: number;
+  /** Only where source and target both can hold bitmaps. */
+  bitmaps?: number;
+}
+
+export interface MeasureRequest {
+  /** Virtual size, bytes. */
+  size: number;
+  options: CreateOptions;
+  /** Source to measure for; undefined = `--size`: nothing is allocated. */
+  source?: Disk;
+  control: JobControl;
+}
+
+/** A format driver. Abilities that a format lacks are simply absent. */
+export interface ImageFormat {
+  readonly name: string;
+  /** 0 = not this format, 100 = certain; like QEMU's bdrv_probe. `head` is the first 64 KiB or less. */
+  probe(head: Buffer, fileSize: number): number;
+  open(file: HostFile, options: FormatOpenOptions): Promise<Disk>;
+
+  readonly createOptions?: readonly CreateOptionSpec[];
+  create?(path: string, request: CreateRequest): Promise<CreateOutcome>;
+  /** New image at `path` as convert's target. */
+  createTarget?(path: string, request: TargetRequest): Promise<ConvertTarget>;
+  /** Existing, writable disk as convert's target (`-n`); `targetIsZero`: caller vouches that it reads as zeros. */
+  openTarget?(
+    disk: Disk,
+    request: TargetRequest & { targetIsZero: boolean },
+  ): Promise<ConvertTarget>;
+  check?(disk: Disk, control: JobControl): Promise<CheckResult>;
+  measure?(request: MeasureRequest): Promise<MeasureResult>;
+  /** Resizes in place; `preallocation` of what is added. Bytes. */
+  resize?(
+    disk: Disk,
+    size: number,
+    preallocation: 'off' | 'metadata' | 'falloc' | 'full',
+    control: JobControl,
+  ): Promise<void>;
+}
+
+export type { Disk };

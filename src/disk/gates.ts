@@ -1,0 +1,67 @@
+import { statSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
+import { sep } from 'node:path';
+import type { Gate, GateVerdict, ImplicitOpen } from './gate.js';
+
+/** Nothing may be opened on an image's word: for untrusted images. */
+export const denyAll: Gate = (request) => ({
+  allow: false,
+  code: 'BACKING_DENIED',
+  reason: `${describe(request)} is refused: no implicit opens are allowed`,
+});
+
+/**
+ * The library's default: local regular files (or block devices when `blockDevices`), under one of `roots` when
+ * given (symbolic links resolved), and only with a format recorded in the image: nothing is probed.
+ */
+export function localFiles(options: { roots?: readonly string[]; blockDevices?: boolean } = {}): Gate {
+  return (request) => {
+    if (request.resolvedPath === undefined) {
+      return refuse(request, 'only local files are allowed, not protocol names');
+    }
+    if (request.kind === 'backing' && request.format === undefined) {
+      return {
+        allow: false,
+        code: 'BACKING_FORMAT_MISSING',
+        reason: `${describe(request)} has no recorded format; guessing it would let a guest choose it`,
+      };
+    }
+    const format = request.format ?? 'raw';
+    const stat = statSync(request.resolvedPath, { throwIfNoEntry: false });
+    // A missing file is reported as missing by the open that follows.
+    if (!stat) return { allow: true, path: request.resolvedPath, format };
+    if (!stat.isFile() && !(options.blockDevices && stat.isBlockDevice())) {
+      return refuse(request, 'it is not a regular file');
+    }
+    const real = realpathSync(request.resolvedPath);
+    if (/^\/(proc|sys|dev)\//.test(real) && !options.blockDevices) {
+      return refuse(request, `it lies in ${real.split(sep, 2).join(sep)}`);
+    }
+    if (options.roots && !options.roots.some((root) => isInside(real, realpathSync(root)))) {
+      return refuse(request, `it lies outside ${options.roots.join(', ')}`);
+    }
+    return { allow: true, path: request.resolvedPath, format };
+  };
+}
+
+/** What qemu-img does: any local path; a backing file without a recorded format is probed. */
+export const likeQemu: Gate = (request) => {
+  if (request.resolvedPath === undefined) return refuse(request, 'its protocol is not supported');
+  if (request.kind === 'data-file') return { allow: true, path: request.resolvedPath, format: 'raw' };
+  if (request.format === undefined) {
+    return { allow: true, path: request.resolvedPath, format: 'raw', probe: true };
+  }
+  return { allow: true, path: request.resolvedPath, format: request.format };
+};
+
+function isInside(path: string, root: string): boolean {
+  return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
+}
+
+function describe(request: ImplicitOpen): string {
+  return `${request.kind === 'backing' ? 'Backing file' : 'Data file'} '${request.storedName}' of '${request.imagePath}'`;
+}
+
+function refuse(request: ImplicitOpen, why: string): GateVerdict {
+  return { allow: false, code: 'BACKING_DENIED', reason: `${describe(request)} is refused: ${why}` };
+}

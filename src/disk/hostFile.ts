@@ -1,0 +1,177 @@
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import { native } from '../native.js';
+import { DiskImageError, toDiskImageError } from './errors.js';
+import { type LockMode, lockImage, unlockImage } from './lock.js';
+
+const open = promisify(fs.open);
+const close = promisify(fs.close);
+const fstat = promisify(fs.fstat);
+const fdatasync = promisify(fs.fdatasync);
+const ftruncate = promisify(fs.ftruncate);
+
+/** Promisified fs.read would hand back the buffer too; only the count is wanted. */
+function pread(fd: number, buffer: Uint8Array, at: number, length: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.read(fd, buffer, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
+  });
+}
+
+function pwrite(fd: number, buffer: Uint8Array, at: number, length: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.write(fd, buffer, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
+  });
+}
+
+/** An open regular file or block device: descriptor, identity, size and positioned whole reads and writes. */
+export class HostFile {
+  readonly fd: number;
+  readonly path: string;
+  readonly writable: boolean;
+  readonly isBlockDevice: boolean;
+  /** `dev:ino`, to recognise the same file under two names. */
+  readonly identity: string;
+  readonly mode: number;
+  #size: number;
+  #blocks: number;
+  #closed = false;
+
+  private constructor(fd: number, path: string, writable: boolean, stat: fs.Stats, size: number) {
+    this.fd = fd;
+    this.path = path;
+    this.writable = writable;
+    this.isBlockDevice = stat.isBlockDevice();
+    this.identity = `${stat.dev}:${stat.ino}`;
+    this.mode = stat.mode & 0o7777;
+    this.#size = size;
+    this.#blocks = stat.blocks;
+  }
+
+  /**
+   * Opens an existing regular file or block device.
+   * @throws IO (ENOENT, EACCES …); INVALID_ARGUMENT for directories, FIFOs and character devices.
+   */
+  static async open(path: string, options: { write?: boolean } = {}): Promise<HostFile> {
+    const write = options.write ?? false;
+    let fd: number;
+    try {
+      // O_NONBLOCK: opening a FIFO must not hang; it has no effect on files and block devices.
+      fd = await open(path, (write ? fs.constants.O_RDWR : fs.constants.O_RDONLY) | fs.constants.O_NONBLOCK);
+    } catch (error) {
+      throw toDiskImageError(error, { path, operation: 'open' });
+    }
+    return HostFile.fromFd(fd, path, write);
+  }
+
+  /** Takes over an open descriptor; closes it when it is not a file or block device. */
+  static async fromFd(fd: number, path: string, writable: boolean): Promise<HostFile> {
+    try {
+      const stat = await fstat(fd);
+      if (!stat.isFile() && !stat.isBlockDevice()) {
+        throw new DiskImageError('INVALID_ARGUMENT', `'${path}' is neither a regular file nor a block device`, {
+          path,
+          operation: 'open',
+        });
+      }
+      const size = stat.isBlockDevice() ? native.blockDeviceSize(fd) : stat.size;
+      return new HostFile(fd, path, writable, stat, size);
+    } catch (error) {
+      fs.closeSync(fd);
+      throw toDiskImageError(error, { path, operation: 'open' });
+    }
+  }
+
+  /** Bytes, as of open or the last refresh(). */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of storage occupied, as of open or the last refresh(). */
+  get allocated(): number {
+    return this.#blocks * 512;
+  }
+
+  async refresh(): Promise<void> {
+    const stat = await fstat(this.fd);
+    this.#blocks = stat.blocks;
+    if (!this.isBlockDevice) this.#size = stat.size;
+  }
+
+  lock(mode: LockMode): void {
+    lockImage(this.fd, this.path, mode);
+  }
+
+  unlock(): void {
+    unlockImage(this.fd);
+  }
+
+  /** Reads until the buffer is full or the file ends; returns the bytes read. */
+  async read(buffer: Uint8Array, offset: number): Promise<number> {
+    let done = 0;
+    while (done < buffer.length) {
+      let count: number;
+      try {
+        count = await pread(this.fd, buffer, done, buffer.length - done, offset + done);
+      } catch (error) {
+        throw toDiskImageError(error, { path: this.path, offset: offset + done, operation: 'read' });
+      }
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  /**
+   * Reads exactly `length` bytes; the caller has checked `length` against a limit.
+   * @throws TRUNCATED naming `what` when the file ends first; nothing is allocated then.
+   */
+  async readExact(offset: number, length: number, what: string): Promise<Buffer> {
+    if (offset + length > this.#size) throw this.#truncated(offset, length, what);
+    const buffer = Buffer.allocUnsafe(length);
+    if ((await this.read(buffer, offset)) < length) throw this.#truncated(offset, length, what);
+    return buffer;
+  }
+
+  async write(buffer: Uint8Array, offset: number): Promise<void> {
+    let done = 0;
+    while (done < buffer.length) {
+      try {
+        done += await pwrite(this.fd, buffer, done, buffer.length - done, offset + done);
+      } catch (error) {
+        throw toDiskImageError(error, { path: this.path, offset: offset + done, operation: 'write' });
+      }
+    }
+    if (!this.isBlockDevice && offset + buffer.length > this.#size) this.#size = offset + buffer.length;
+  }
+
+  async truncate(size: number): Promise<void> {
+    try {
+      await ftruncate(this.fd, size);
+    } catch (error) {
+      throw toDiskImageError(error, { path: this.path, operation: 'truncate' });
+    }
+    this.#size = size;
+  }
+
+  async sync(): Promise<void> {
+    try {
+      await fdatasync(this.fd);
+    } catch (error) {
+      throw toDiskImageError(error, { path: this.path, operation: 'sync' });
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await close(this.fd);
+  }
+
+  #truncated(offset: number, length: number, what: string): DiskImageError {
+    return new DiskImageError(
+      'TRUNCATED',
+      `${what} needs bytes ${offset} to ${offset + length - 1}, but '${this.path}' ends at ${this.#size}`,
+      { path: this.path, offset, operation: 'read' },
+    );
+  }
+}

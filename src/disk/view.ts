@@ -1,0 +1,114 @@
+// What every Disk can do, made from `map` alone: object extents, random reads, a read stream.
+import { Readable } from 'node:stream';
+import { native } from '../native.js';
+import { JobControl } from './control.js';
+import type { Disk, MapOptions } from './disk.js';
+import { DiskImageError, toDiskImageError } from './errors.js';
+import { type Extent, ExtentColumns } from './extents.js';
+
+/** Guest bytes per thread step; every qcow2 cluster size (512 B to 2 MiB) divides it. */
+export const READ_SEGMENT = 2 ** 21;
+
+/** Batches of extents that cover [start, end), in guest order. The same columns object is reused for each batch. */
+export async function* extentBatches(
+  disk: Disk,
+  start = 0,
+  end = disk.virtualSize,
+  options: MapOptions = {},
+): AsyncGenerator<ExtentColumns> {
+  const columns = new ExtentColumns();
+  for (let at = start; at < end; ) {
+    columns.clear();
+    at = await disk.map(columns, at, end, options);
+    yield columns;
+  }
+}
+
+/** Extents of [start, end), bytes, as objects: for library users; merged within a batch. */
+export async function* extents(
+  disk: Disk,
+  start = 0,
+  end = disk.virtualSize,
+  options: MapOptions = {},
+): AsyncGenerator<Extent> {
+  for await (const batch of extentBatches(disk, start, end, options)) {
+    for (let row = 0; row < batch.count; row++) yield batch.at(row);
+  }
+}
+
+/**
+ * Guest bytes [start, start + length) as the guest would read them. `length` is the caller's own allocation: at
+ * most 1 GiB at a time.
+ * @throws INVALID_ARGUMENT outside the disk; CORRUPT_IMAGE, IO, SOURCE_CHANGED while reading.
+ */
+export async function readDisk(disk: Disk, start: number, length: number): Promise<Buffer> {
+  const end = start + length;
+  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(length) || start < 0 || length < 0 || end > disk.virtualSize) {
+    throw new DiskImageError(
+      'INVALID_ARGUMENT',
+      `Bytes ${start} to ${end} lie outside the disk of ${disk.virtualSize} bytes`,
+      { path: disk.path, operation: 'read' },
+    );
+  }
+  if (length > 2 ** 30) {
+    throw new DiskImageError('LIMIT_EXCEEDED', `Reading ${length} bytes at once exceeds the limit of ${2 ** 30}`, {
+      path: disk.path,
+      operation: 'read',
+    });
+  }
+  const buffer = Buffer.allocUnsafe(length);
+  if (length === 0) return buffer;
+  const job = native.createJob({
+    sink: { type: 'read', buffer, start },
+    control: new JobControl().buffer,
+    threads: 1,
+    segment: READ_SEGMENT,
+    shortRead: 'zeros',
+  });
+  try {
+    for (let at = start; at < end; ) {
+      const columns = new ExtentColumns();
+      const next = await disk.map(columns, at, end);
+      await job.submit(nativeBatch(columns, at, next));
+      at = next;
+    }
+    await job.finish();
+    return buffer;
+  } catch (error) {
+    await job.abort();
+    throw toDiskImageError(error, { path: disk.path, operation: 'read' });
+  }
+}
+
+/** The columns as the engine takes them. */
+export function nativeBatch(columns: ExtentColumns, start: number, end: number) {
+  return {
+    start,
+    end,
+    columns,
+    fds: Int32Array.from(columns.files, (file) => file.fd),
+    paths: columns.files.map((file) => file.path),
+  };
+}
+
+export interface ReadStreamOptions {
+  /** First guest byte, default 0. */
+  start?: number;
+  /** Guest byte after the last, default the virtual size. */
+  end?: number;
+  /** Bytes per chunk, default 1 MiB. */
+  chunkSize?: number;
+  signal?: AbortSignal;
+}
+
+/** Guest bytes as a stream. Destroying it stops reading; it does not close the disk. */
+export function createReadStream(disk: Disk, options: ReadStreamOptions = {}): Readable {
+  const end = Math.min(options.end ?? disk.virtualSize, disk.virtualSize);
+  const chunk = options.chunkSize ?? 2 ** 20;
+  async function* chunks(): AsyncGenerator<Buffer> {
+    for (let at = options.start ?? 0; at < end; at += chunk) {
+      yield await readDisk(disk, at, Math.min(chunk, end - at));
+    }
+  }
+  return Readable.from(chunks(), { objectMode: false, signal: options.signal });
+}

@@ -1,0 +1,181 @@
+import type { Disk, WritableDisk } from '../disk/disk.js';
+import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+import type { FormatOpenOptions, SnapshotSelector } from '../disk/format.js';
+import type { Gate } from '../disk/gate.js';
+import { localFiles } from '../disk/gates.js';
+import { HostFile } from '../disk/hostFile.js';
+import { type Limits, resolveLimits } from '../disk/limits.js';
+import { resolveStoredName } from '../disk/names.js';
+import { formatByName, PROBE_BYTES, probeBytes } from './registry.js';
+
+export interface OpenDiskOptions {
+  /** Format name. Never guessed: to guess, call probeFormat first and say so. */
+  format: string;
+  /** Open for writing; the result then is a WritableDisk. Default false. */
+  write?: boolean;
+  /** Open backing and data files. `false` for metadata only (info, inspect). Default true. */
+  chain?: boolean;
+  /** Rules for files that the image names. Default: local regular files with a recorded format. */
+  gate?: Gate;
+  limits?: Partial<Limits>;
+  /** Take QEMU's image locks. Default true; `false` is qemu-img's `-U`. */
+  lock?: boolean;
+  /** Present this internal snapshot instead of the active layer (read-only). */
+  snapshot?: SnapshotSelector;
+}
+
+/**
+ * Opens an image and, by default, its backing chain.
+ * @throws DiskImageError; nothing on disk has changed then and no descriptor stays open.
+ */
+export function openDisk(path: string, options: OpenDiskOptions & { write: true }): Promise<WritableDisk>;
+export function openDisk(path: string, options: OpenDiskOptions): Promise<Disk>;
+export async function openDisk(path: string, options: OpenDiskOptions): Promise<Disk> {
+  const format = formatByName(options.format);
+  const shared: SharedOptions = {
+    limits: resolveLimits(options.limits),
+    gate: options.gate ?? localFiles(),
+    chain: options.chain ?? true,
+    lock: options.lock ?? true,
+  };
+  const file = await HostFile.open(path, { write: options.write ?? false });
+  try {
+    return await format.open(
+      file,
+      layerOptions(shared, [], {
+        write: options.write ?? false,
+        snapshot: options.snapshot,
+      }),
+    );
+  } catch (error) {
+    await file.close();
+    throw toDiskImageError(error, { path, operation: 'open' });
+  }
+}
+
+/** Guesses the format from content, as qemu-img does without `-f`. A separate, named act: guests can forge content. */
+export async function probeFormat(path: string): Promise<string> {
+  const file = await HostFile.open(path);
+  try {
+    return await probeFile(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function probeFile(file: HostFile): Promise<string> {
+  const head = Buffer.alloc(Math.min(PROBE_BYTES, file.size));
+  const length = await file.read(head, 0);
+  return probeBytes(head.subarray(0, length), file.size).name;
+}
+
+type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock'>;
+
+function layerOptions(
+  shared: SharedOptions,
+  ancestors: readonly string[],
+  own: { write: boolean; snapshot?: SnapshotSelector },
+): FormatOpenOptions {
+  return {
+    ...shared,
+    ...own,
+    depth: ancestors.length,
+    ancestors,
+    openBacking: (name, format, image) => openBacking(shared, [...ancestors, image.identity], name, format, image),
+    openDataFile: (name, image) => openDataFile(shared, ancestors.length, own.write, name, image),
+  };
+}
+
+async function openBacking(
+  shared: SharedOptions,
+  ancestors: readonly string[],
+  storedName: string,
+  recordedFormat: string | undefined,
+  image: HostFile,
+): Promise<Disk> {
+  const depth = ancestors.length;
+  if (depth >= shared.limits.chainDepth) {
+    throw new DiskImageError(
+      'BACKING_TOO_DEEP',
+      `Backing chain is deeper than the limit of ${shared.limits.chainDepth} layers at '${image.path}'`,
+      { path: image.path, operation: 'open' },
+    );
+  }
+  const verdict = await shared.gate({
+    kind: 'backing',
+    storedName,
+    resolvedPath: resolveStoredName(storedName, image.path),
+    format: recordedFormat,
+    imagePath: image.path,
+    depth,
+  });
+  if (!verdict.allow) {
+    throw new DiskImageError(verdict.code, verdict.reason, { path: image.path, operation: 'open' });
+  }
+  let file: HostFile;
+  try {
+    file = await HostFile.open(verdict.path);
+  } catch (error) {
+    throw notFound(error, 'Backing file', storedName, verdict.path, image);
+  }
+  try {
+    if (ancestors.includes(file.identity)) {
+      throw new DiskImageError(
+        'BACKING_CYCLE',
+        `Backing file '${storedName}' of '${image.path}' creates an infinite loop.`,
+        { path: image.path, operation: 'open' },
+      );
+    }
+    const name = verdict.probe ? await probeFile(file) : verdict.format;
+    return await backingFormat(name, image).open(file, layerOptions(shared, ancestors, { write: false }));
+  } catch (error) {
+    await file.close();
+    throw toDiskImageError(error, { path: verdict.path, operation: 'open' });
+  }
+}
+
+async function openDataFile(
+  shared: SharedOptions,
+  depth: number,
+  write: boolean,
+  storedName: string,
+  image: HostFile,
+): Promise<HostFile> {
+  const verdict = await shared.gate({
+    kind: 'data-file',
+    storedName,
+    resolvedPath: resolveStoredName(storedName, image.path),
+    imagePath: image.path,
+    depth: depth + 1,
+  });
+  if (!verdict.allow) {
+    throw new DiskImageError(verdict.code, verdict.reason, { path: image.path, operation: 'open' });
+  }
+  try {
+    return await HostFile.open(verdict.path, { write });
+  } catch (error) {
+    throw notFound(error, 'Data file', storedName, verdict.path, image);
+  }
+}
+
+function backingFormat(name: string, image: HostFile) {
+  try {
+    return formatByName(name);
+  } catch (error) {
+    throw new DiskImageError(
+      'BACKING_FORMAT_UNSUPPORTED',
+      `Backing file of '${image.path}' has the unsupported format '${name}'`,
+      { path: image.path, operation: 'open', cause: error },
+    );
+  }
+}
+
+function notFound(error: unknown, what: string, stored: string, resolved: string, image: HostFile): DiskImageError {
+  const failure = toDiskImageError(error);
+  if (failure.errno !== 'ENOENT' && failure.errno !== 'ENOTDIR') return failure;
+  return new DiskImageError(
+    'BACKING_NOT_FOUND',
+    `${what} '${stored}' of '${image.path}' does not exist (looked for '${resolved}')`,
+    { path: resolved, operation: 'open', errno: failure.errno, syscall: failure.syscall, cause: error },
+  );
+}

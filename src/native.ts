@@ -1,0 +1,297 @@
+// Floor 0: the only file that loads the addon, and its typed face. Everything the engine can do is declared
+// here; native/binding/*.cc implements exactly this.
+import { fileURLToPath } from 'node:url';
+import bindings from 'bindings';
+
+/**
+ * Progress and cancel of one job, shared with the engine without messages: Float64 [0] bytes done,
+ * [1] bytes total; Int32 at byte 16: 1 = cancel. (native/transfer/control.h)
+ */
+export const CONTROL_BYTES = 64;
+
+/** Columns of one batch of guest extents, as in disk/extents.ts. Kind: 0 unallocated, 1 zero, 2 data, 3 deflate, 4 zstd. */
+export interface NativeColumns {
+  count: number;
+  kind: Uint8Array;
+  file: Uint16Array;
+  start: Float64Array;
+  length: Float64Array;
+  offset: Float64Array;
+  compressedLength: Uint32Array;
+  skip: Uint32Array;
+  unit: Uint32Array;
+}
+
+/** Where guest bytes go on the host, for sinks that scatter: rows in guest order. */
+export interface NativePlacement {
+  count: number;
+  start: Float64Array;
+  length: Float64Array;
+  offset: Float64Array;
+}
+
+/** Writes guest bytes to a host file, at the same offset (+ `shift`) or where a placement says. */
+export interface RawSink {
+  type: 'raw';
+  fd: number;
+  /** For error messages. */
+  path: string;
+  /** Added to guest offsets when a batch has no placement, bytes. */
+  shift: number;
+  /**
+   * Zero runs of at least this many bytes (multiple of 512) inside data are treated as zeros; 0 = write data as
+   * it is, which lets data extents go by copy_file_range.
+   */
+  detectZeros: number;
+  /** What becomes of zeros: the target already reads as zeros there; punch a hole (fallback: write); write them out. */
+  zeros: 'skip' | 'punch' | 'write';
+  /** Try FICLONERANGE, then copy_file_range, for data extents when detectZeros is 0. */
+  offload: boolean;
+  /** Drop written pages from the page cache as the job goes (cache mode none). */
+  dropCache?: boolean;
+}
+
+/**
+ * Packs non-zero clusters one after another into a host file being built, in guest order, whatever the thread
+ * count: the same input gives the same bytes. Units never cross or touch a reserved cluster.
+ */
+export interface PackSink {
+  type: 'pack';
+  fd: number;
+  path: string;
+  /** Bytes, power of two, 512 to 2 MiB. */
+  clusterSize: number;
+  /** Bytes of the last cluster of the guest disk beyond its end are zeros; guest size in bytes. */
+  guestSize: number;
+  /** Host offset of the first free cluster; cluster-aligned. */
+  firstFree: number;
+  /**
+   * A cluster at every host offset k * reserveEvery (k >= 1) is left alone for the caller's metadata (refcount
+   * blocks). 0 = none.
+   */
+  reserveEvery: number;
+  /**
+   * Guest bytes per group (what one L2 table maps). After the last packed cluster of a group that packed or
+   * zero-marked anything, one cluster is allocated for the caller; reported as group rows.
+   */
+  groupBytes: number;
+  /** Bytes allocated for each group, multiple of clusterSize, contiguous (1 cluster in qcow2). */
+  groupTableBytes: number;
+  /** Clusters that are all zero are not written: reported with host = 0 in `zeroed` when reportZeros. */
+  detectZeros: boolean;
+  /** Also report clusters inside data or zero rows that turned out zero (needed over a backing file). */
+  reportZeros: boolean;
+  compression: null | {
+    codec: 'deflate' | 'zstd';
+    /** 0 = the codec's own default for VM images. deflate 1..9, zstd 1..19. */
+    level: number;
+  };
+  dropCache?: boolean;
+}
+
+/** Digests guest bytes in order. */
+export interface DigestSink {
+  type: 'digest';
+  /** Whole-stream digests: md5, sha1, sha256, sha512. */
+  algorithms: string[];
+  /** Bytes per chunk, 0 = no chunk digests. Chunk digests use the first algorithm. */
+  chunkSize: number;
+}
+
+/** Copies guest bytes into memory; [start, start + buffer.length) of the guest. */
+export interface ReadSink {
+  type: 'read';
+  buffer: Uint8Array;
+  /** Guest offset of buffer[0]. */
+  start: number;
+}
+
+/** Compares the batch's source with a second source (submit's `other`). */
+export interface CompareSink {
+  type: 'compare';
+}
+
+export interface JobOptions {
+  sink: RawSink | PackSink | DigestSink | ReadSink | CompareSink;
+  control: SharedArrayBuffer;
+  /** 1 to 16; digest of a whole stream is serial whatever is said here. */
+  threads: number;
+  /**
+   * Guest bytes one thread handles at a time; multiple of every cluster size involved, 64 KiB to 16 MiB.
+   * A job holds at most threads * (2 * segment + codec state) bytes.
+   */
+  segment: number;
+  /** Drop source pages after reading (source cache mode none). */
+  dropSourceCache?: boolean;
+  /** A source that ends before an extent it should hold: `error` (SHRANK), or `zeros` (qcow2 tail clusters past EOF). */
+  shortRead: 'error' | 'zeros';
+  /**
+   * Instead of failing at an unreadable or undecodable place, read it as zeros and count it (convert --salvage).
+   */
+  salvage?: boolean;
+}
+
+export interface BatchResult {
+  /** Bytes written to the target (data only). */
+  written: number;
+  /** pack: clusters that got a place, in guest order. */
+  packed?: {
+    count: number;
+    /** Guest offset of the cluster, bytes. */
+    guest: Float64Array;
+    /** Host offset: cluster-aligned for plain, any byte for compressed. */
+    host: Float64Array;
+    /** Compressed bytes; 0 = stored plain. */
+    size: Uint32Array;
+  };
+  /** pack with reportZeros: guest offsets of clusters that were read and are all zero. */
+  zeroed?: Float64Array;
+  /** pack: tables allocated for groups that ended in this batch: guest offset of the group, host offset of the table. */
+  groups?: { count: number; guest: Float64Array; host: Float64Array };
+  /** pack: first free host cluster after this batch (cluster-aligned). */
+  firstFree?: number;
+  /** digest: chunk digests that ended in this batch, concatenated raw. */
+  chunks?: Uint8Array;
+  /** compare: first differing guest byte of this batch, -1 = none. */
+  mismatch?: number;
+  /** salvage: places that could not be read: guest offset and length pairs, and the first error's text. */
+  unreadable?: Float64Array;
+}
+
+export interface JobTotals extends BatchResult {
+  /** digest: raw digests by algorithm. */
+  digests?: Record<string, Uint8Array>;
+}
+
+/**
+ * A running job with its own threads. Batches must be submitted in guest order (pack, digest: gap-free from 0;
+ * `end` of each a multiple of `segment` except the last). Several may be in flight; each promise settles when
+ * its batch is done. After an error every later submit fails with the same error. `finish` waits for all
+ * batches and joins; `abort` cancels, joins and settles everything; one of the two must be called.
+ */
+export interface NativeJob {
+  submit(batch: NativeBatch): Promise<BatchResult>;
+  finish(): Promise<JobTotals>;
+  abort(): Promise<void>;
+}
+
+export interface NativeBatch {
+  start: number;
+  end: number;
+  columns: NativeColumns;
+  /** Open file descriptors that columns.file indexes. */
+  fds: Int32Array;
+  /** Names for error messages, parallel to fds. */
+  paths: string[];
+  /** raw: where the bytes go, when not at their guest offset. */
+  placement?: NativePlacement;
+  /** compare: the other side. */
+  other?: { columns: NativeColumns; fds: Int32Array; paths: string[] };
+}
+
+export interface CopyFileOptions {
+  /** `auto`: FICLONE if it works, else copy; `always`: FICLONE or error; `never`. */
+  reflink: 'auto' | 'always' | 'never';
+  /** As RawSink.detectZeros; data is then read and scanned instead of copied inside the kernel. */
+  detectZeros: number;
+  /** Bytes the target has in the end, >= source size; undefined = the source's size. Not used for block devices. */
+  size?: number;
+  threads: number;
+  control: SharedArrayBuffer;
+  /** Target is fresh or truncated (reads as zeros): holes need no punching. */
+  targetIsZero: boolean;
+}
+
+export interface CopyFileResult {
+  method: 'reflink' | 'copy_file_range' | 'read-write';
+  /** Bytes of data moved (holes not counted). */
+  copied: number;
+}
+
+/** A file written in one go under a temporary (or no) name, then published. Used for overlays and small images. */
+export interface PublishFile {
+  path: string;
+  mode: number;
+  /** Bytes; the file is extended (sparse) to this length. */
+  length: number;
+  /** Pieces: bytes and where they go. */
+  pieces: { offset: number; data: Uint8Array }[];
+  /** Replace an existing file (rename) or fail with EEXIST (link). */
+  replace: boolean;
+  /** fdatasync before the name appears. */
+  sync: boolean;
+}
+
+export interface PublishOutcome {
+  /** Undefined = published. Otherwise nothing is left of it under any name. */
+  error?: { code: string; syscall: string; message: string };
+}
+
+export interface EngineInfo {
+  version: string;
+  /** Which library serves each codec: `libdeflate 1.14`, `zlib 1.3.1`, `isa-l 2.30.0`, `zstd 1.5.4` … or null. */
+  inflate: string;
+  deflate: string;
+  zstd: string | null;
+  sha: string | null;
+  /** CPU kernels picked at run time. */
+  md5: string;
+  zeroScan: string;
+}
+
+export interface NativeAddon {
+  engineInfo(): EngineInfo;
+
+  createJob(options: JobOptions): NativeJob;
+
+  /** Sparse copy of a regular file or block device into another. */
+  copyFile(
+    sourceFd: number,
+    sourcePath: string,
+    targetFd: number,
+    targetPath: string,
+    options: CopyFileOptions,
+  ): Promise<CopyFileResult>;
+
+  /**
+   * Data and holes of [start, end) by SEEK_DATA/SEEK_HOLE: pairs [start, end) of data runs, at most `max` runs.
+   * `next` = where the walk stopped (end when complete). A file or device without SEEK_DATA is all data.
+   */
+  dataRuns(fd: number, start: number, end: number, max: number): { runs: Float64Array; next: number };
+
+  /**
+   * Grows (or keeps) a regular file to `size` bytes. off: ftruncate. falloc: ftruncate, then posix_fallocate of
+   * what was added (EOPNOTSUPP is an error). full: writes zeros. Cancellable through control.
+   */
+  extend(
+    fd: number,
+    path: string,
+    from: number,
+    size: number,
+    preallocation: 'off' | 'falloc' | 'full',
+    control: SharedArrayBuffer,
+  ): Promise<void>;
+
+  /** Writes many pieces: data[i] of `lengths[i]` bytes, consecutive in `buffer`, go to offsets[i]. */
+  writePieces(fd: number, path: string, buffer: Uint8Array, offsets: Float64Array, lengths: Uint32Array): Promise<void>;
+
+  /** Publishes files one by one on engine threads; with `groupSync` one syncfs per filesystem comes before any name appears. */
+  publishFiles(files: PublishFile[], groupSync: boolean): Promise<PublishOutcome[]>;
+
+  /** Gives an O_TMPFILE descriptor a name (linkat through /proc/self/fd). */
+  linkFd(fd: number, path: string): void;
+
+  syncfs(fd: number, path: string): Promise<void>;
+  fallocatePunch(fd: number, path: string, offset: number, length: number): Promise<void>;
+  /** BLKGETSIZE64; bytes. */
+  blockDeviceSize(fd: number): number;
+  /** Sets (`type` read or write) or clears (unlock) an OFD lock on one byte; false = held by another. Never waits. */
+  ofdLock(fd: number, offset: number, length: number, type: 'read' | 'write' | 'unlock'): boolean;
+  /** F_OFD_GETLK as a write lock: true = another descriptor holds a lock in the range. */
+  ofdTest(fd: number, offset: number, length: number): boolean;
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** The addon. One instance per environment (main thread or worker); it shares nothing with the others. */
+export const native: NativeAddon = bindings({ bindings: 'basecow', module_root: root });
