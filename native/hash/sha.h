@@ -1,0 +1,43 @@
+// SHA-1 and SHA-2 by the OpenSSL that the Node process carries, found by name at run time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "io/status.h"
+
+namespace basecow {
+
+/// Longest digest, bytes (SHA-512).
+inline constexpr size_t kShaMaxBytes = 64;
+
+class Sha {
+ public:
+  Sha() = default;
+  ~Sha();
+  Sha(Sha&& other) noexcept;
+  Sha& operator=(Sha&& other) noexcept;
+  Sha(const Sha&) = delete;
+  Sha& operator=(const Sha&) = delete;
+
+  /// `algorithm`: sha1, sha256 or sha512. Starts a new digest, dropping one under way.
+  Status Start(std::string_view algorithm);
+  Status Update(const void* data, size_t length);
+  /// Writes Size() bytes; Start() again before the next digest.
+  Status Final(uint8_t* digest);
+  [[nodiscard]] size_t size() const { return size_; }
+
+ private:
+  Status Failed() const;
+  void* context_ = nullptr;
+  size_t size_ = 0;
+};
+
+/// Digest length in bytes; 0 = not one of ours.
+size_t ShaSize(std::string_view algorithm);
+
+/// Such as `OpenSSL 3.0.17`; nullptr when the process carries none.
+const char* ShaLibrary();
+
+}  // namespace basecow
