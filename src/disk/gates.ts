@@ -1,5 +1,4 @@
-import { statSync } from 'node:fs';
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { sep } from 'node:path';
 import type { Gate, GateVerdict, ImplicitOpen } from './gate.js';
 
@@ -53,6 +52,25 @@ export const likeQemu: Gate = (request) => {
   }
   return { allow: true, path: request.resolvedPath, format: request.format };
 };
+
+/**
+ * A gate by name: what can be written down, sent to another thread or kept in a configuration. `local` is the
+ * library's default (localFiles), `qemu` is likeQemu, `deny` is denyAll.
+ */
+export type GateSpec =
+  | 'local'
+  | 'qemu'
+  | 'deny'
+  | { type: 'local'; roots?: readonly string[]; blockDevices?: boolean };
+
+/** The gate that a name stands for; a function is returned as it is. */
+export function resolveGate(gate: Gate | GateSpec = 'local'): Gate {
+  if (typeof gate === 'function') return gate;
+  if (gate === 'local') return localFiles();
+  if (gate === 'qemu') return likeQemu;
+  if (gate === 'deny') return denyAll;
+  return localFiles(gate);
+}
 
 function isInside(path: string, root: string): boolean {
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);

@@ -1,0 +1,74 @@
+import { availableParallelism } from 'node:os';
+import { JobControl, type Progress } from '../disk/control.js';
+import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+
+/** How a long operation is watched and stopped. Every operation takes these as its second argument. */
+export interface JobSettings {
+  /** Aborting cancels the operation: it fails with CANCELLED within 50 ms and leaves nothing behind. */
+  signal?: AbortSignal;
+  /** Called about ten times a second while the operation runs, and once at its end. Bytes. */
+  onProgress?: (progress: Progress) => void;
+  /** Progress and cancel in shared memory, for a caller that watches from another thread. */
+  control?: JobControl;
+  /** Engine threads, 1 to 16. Default: the machine's, at most 8. */
+  threads?: number;
+}
+
+const PROGRESS_INTERVAL_MS = 100;
+const MAX_THREADS = 16;
+const DEFAULT_MAX_THREADS = 8;
+
+/** What an operation's body works with. */
+export interface Job {
+  readonly control: JobControl;
+  readonly threads: number;
+  /** @throws CANCELLED once cancel was asked for. */
+  throwIfCancelled(): void;
+}
+
+/**
+ * Runs the body of an operation under its settings: signal into control, control into onProgress, and every
+ * error as a DiskImageError that names the operation.
+ */
+export async function runJob<T>(
+  operation: string,
+  settings: JobSettings,
+  body: (job: Job) => Promise<T>,
+): Promise<T> {
+  const control = settings.control ?? new JobControl();
+  const threads = threadCount(settings.threads, operation);
+  const unfollow = control.follow(settings.signal);
+  const report = settings.onProgress && (() => settings.onProgress?.(control.progress));
+  const timer = report && setInterval(report, PROGRESS_INTERVAL_MS);
+  const cancelled = (cause?: unknown) =>
+    new DiskImageError('CANCELLED', `${operation} was cancelled`, { operation, cause });
+  const job: Job = {
+    control,
+    threads,
+    throwIfCancelled() {
+      if (control.cancelled) throw cancelled();
+    },
+  };
+  try {
+    job.throwIfCancelled();
+    const result = await body(job);
+    report?.();
+    return result;
+  } catch (error) {
+    if (control.cancelled && !(error instanceof DiskImageError)) throw cancelled(error);
+    throw toDiskImageError(error, { operation });
+  } finally {
+    clearInterval(timer);
+    unfollow();
+  }
+}
+
+function threadCount(threads: number | undefined, operation: string): number {
+  if (threads === undefined) return Math.min(availableParallelism(), DEFAULT_MAX_THREADS);
+  if (Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS) return threads;
+  throw new DiskImageError(
+    'INVALID_ARGUMENT',
+    `threads must be a whole number from 1 to ${MAX_THREADS}, not ${threads}`,
+    { operation },
+  );
+}
