@@ -1,0 +1,121 @@
+#include "codec/deflate.h"
+
+#include <zlib.h>
+
+#include <cstdlib>
+#include <new>
+
+#include "codec/isal.h"
+
+#ifdef BASECOW_HAVE_ISAL
+#include <isa-l.h>
+#endif
+
+namespace basecow {
+
+namespace {
+
+constexpr int kWindowBits = 12;
+constexpr int kMemLevel = 9;
+
+#ifdef BASECOW_HAVE_ISAL
+// Measured on files of a Debian system in 64 KiB clusters, sizes relative to zlib's default level: level 1
+// +9 %, level 2 +9 %, level 3 +2 to +7 %, all of them about ten times zlib's speed.
+constexpr int kIgzipDefault = 3;
+
+struct Igzip {
+  isal_zstream stream;
+  uint8_t level[ISAL_DEF_LVL3_DEFAULT];
+};
+static_assert(ISAL_DEF_LVL3_DEFAULT >= ISAL_DEF_LVL1_DEFAULT &&
+              ISAL_DEF_LVL3_DEFAULT >= ISAL_DEF_LVL2_DEFAULT);
+#endif
+
+Status NoMemory() {
+  return Status::System(ENOMEM, "deflateInit", "");
+}
+
+}  // namespace
+
+Deflater::~Deflater() {
+#ifdef BASECOW_HAVE_ISAL
+  delete static_cast<Igzip*>(igzip_);
+#endif
+  if (zlib_ != nullptr) {
+    auto* stream = static_cast<z_stream*>(zlib_);
+    deflateEnd(stream);
+    delete stream;
+  }
+}
+
+Status Deflater::Open(int level) {
+#ifdef BASECOW_HAVE_ISAL
+  if (level >= 0 && level <= 3 && FindIsal() != nullptr) {
+    igzip_level_ = level == 0 ? kIgzipDefault : level;
+    if (igzip_ == nullptr) igzip_ = new (std::nothrow) Igzip;
+    return igzip_ == nullptr ? NoMemory() : Status::Ok();
+  }
+#endif
+  auto* stream = new (std::nothrow) z_stream();
+  if (stream == nullptr) return NoMemory();
+  const int zlib_level = level <= 0 || level > 9 ? Z_DEFAULT_COMPRESSION : level;
+  if (deflateInit2(stream, zlib_level, Z_DEFLATED, -kWindowBits, kMemLevel, Z_DEFAULT_STRATEGY) != Z_OK) {
+    delete stream;
+    return NoMemory();
+  }
+  zlib_ = stream;
+  return Status::Ok();
+}
+
+size_t Deflater::Deflate(const uint8_t* in, size_t length, uint8_t* out, size_t capacity) {
+  if (capacity == 0) return 0;
+  return zlib_ != nullptr ? DeflateZlib(in, length, out, capacity) : DeflateIgzip(in, length, out, capacity);
+}
+
+size_t Deflater::DeflateIgzip([[maybe_unused]] const uint8_t* in, [[maybe_unused]] size_t length,
+                              [[maybe_unused]] uint8_t* out, [[maybe_unused]] size_t capacity) {
+#ifdef BASECOW_HAVE_ISAL
+  auto* igzip = static_cast<Igzip*>(igzip_);
+  const Isal* isal = FindIsal();
+  if (igzip == nullptr || isal == nullptr) return 0;
+  isal_zstream& stream = igzip->stream;
+  isal->deflate_init(&stream);
+  stream.level = static_cast<uint32_t>(igzip_level_);
+  stream.level_buf = igzip->level;
+  stream.level_buf_size = sizeof igzip->level;
+  stream.gzip_flag = IGZIP_DEFLATE;
+  stream.hist_bits = kWindowBits;
+  stream.end_of_stream = 1;
+  stream.flush = NO_FLUSH;
+  stream.next_in = const_cast<uint8_t*>(in);
+  stream.avail_in = static_cast<uint32_t>(length);
+  stream.next_out = out;
+  stream.avail_out = static_cast<uint32_t>(capacity);
+  if (isal->deflate(&stream) != COMP_OK || stream.internal_state.state != ZSTATE_END) return 0;
+  return stream.total_out;
+#else
+  return 0;
+#endif
+}
+
+size_t Deflater::DeflateZlib(const uint8_t* in, size_t length, uint8_t* out, size_t capacity) {
+  auto* stream = static_cast<z_stream*>(zlib_);
+  if (deflateReset(stream) != Z_OK) return 0;
+  stream->next_in = const_cast<Bytef*>(in);
+  stream->avail_in = static_cast<uInt>(length);
+  stream->next_out = out;
+  stream->avail_out = static_cast<uInt>(capacity);
+  return deflate(stream, Z_FINISH) == Z_STREAM_END ? stream->total_out : 0;
+}
+
+std::string DeflateLibrary() {
+#ifdef BASECOW_HAVE_ISAL
+  if (FindIsal() != nullptr) {
+    return "isa-l " + std::to_string(ISAL_MAJOR_VERSION) + "." + std::to_string(ISAL_MINOR_VERSION) + "." +
+           std::to_string(ISAL_PATCH_VERSION);
+  }
+#endif
+  return std::string("zlib ") + zlibVersion();
+}
+
+}  // namespace basecow
