@@ -1,0 +1,152 @@
+import type { Disk, DiskInfo, MapOptions } from '../../disk/disk.js';
+import { DiskImageError } from '../../disk/errors.js';
+import { ExtentColumns, Kind } from '../../disk/extents.js';
+import type { HostFile } from '../../disk/hostFile.js';
+import type { Limits } from '../../disk/limits.js';
+import { CryptMethod } from './constants.js';
+import type { Qcow2Header } from './header.js';
+import { infoOf } from './info.js';
+import { type L1Table, readL1 } from './l1.js';
+import { L2Cache } from './l2Cache.js';
+import type { Layer } from './layer.js';
+import { mapLayer } from './map.js';
+import type { Snapshot, SnapshotTable } from './snapshots.js';
+
+export interface Qcow2Parts {
+  file: HostFile;
+  header: Qcow2Header;
+  limits: Readonly<Limits>;
+  snapshotTable: SnapshotTable;
+  /** The external data file, when the chain was opened and there is one. */
+  dataFile?: HostFile;
+  backing?: Disk;
+  /** Presented instead of the active layer. */
+  snapshot?: Snapshot;
+  warnings: readonly string[];
+}
+
+/** A qcow2 image, read-only: its own layer and, through `backing`, its chain. */
+export class Qcow2Disk implements Disk {
+  readonly format: string = 'qcow2';
+  readonly file: HostFile;
+  readonly header: Qcow2Header;
+  readonly limits: Readonly<Limits>;
+  readonly snapshotTable: SnapshotTable;
+  readonly snapshot?: Snapshot;
+  readonly externalFile?: HostFile;
+  readonly backing?: Disk;
+  readonly warnings: readonly string[];
+  readonly virtualSize: number;
+  readonly clusterSize: number;
+  readonly l2: L2Cache;
+  #l1: L1Table | undefined;
+  #scratch: ExtentColumns | undefined;
+
+  constructor(parts: Qcow2Parts) {
+    this.file = parts.file;
+    this.header = parts.header;
+    this.limits = parts.limits;
+    this.snapshotTable = parts.snapshotTable;
+    this.snapshot = parts.snapshot;
+    this.externalFile = parts.dataFile;
+    this.backing = parts.backing;
+    this.warnings = parts.warnings;
+    this.virtualSize = parts.snapshot?.diskSize ?? parts.header.diskSize;
+    this.clusterSize = parts.header.clusterSize;
+    this.l2 = new L2Cache(parts.file, parts.header.clusterSize);
+  }
+
+  get path(): string {
+    return this.file.path;
+  }
+
+  /** The L1 table of what is presented; read on first use when the image was opened for its header only. */
+  async loadL1(): Promise<L1Table> {
+    const { l1Offset, l1Entries } = this.snapshot ?? this.header;
+    this.#l1 ??= await readL1(this.file, l1Offset, l1Entries);
+    return this.#l1;
+  }
+
+  /** What mapping needs. @throws UNSUPPORTED_FEATURE for encrypted data; UNSUPPORTED_OPERATION without the data file. */
+  async layer(): Promise<Layer> {
+    const { header, file, l2 } = this;
+    refuseEncrypted(header, file.path);
+    const dataFile = header.externalData ? this.externalFile : file;
+    if (!dataFile) {
+      throw new DiskImageError(
+        'UNSUPPORTED_OPERATION',
+        `The external data file '${header.dataFile ?? ''}' of '${file.path}' was not opened`,
+        { path: file.path, operation: 'map' },
+      );
+    }
+    return { header, file, dataFile, l1: await this.loadL1(), l2 };
+  }
+
+  async map(into: ExtentColumns, start: number, end: number, options: MapOptions = {}): Promise<number> {
+    const layer = await this.layer();
+    const { backing } = this;
+    if (!backing || options.layer === 'own') return mapLayer(layer, into, start, end);
+    // Two maps may run at once on one disk: each takes the scratch columns, or makes its own.
+    const own = this.#scratch ?? new ExtentColumns(1024);
+    this.#scratch = undefined;
+    own.clear();
+    try {
+      let at = start;
+      while (at < end && !into.full) {
+        own.clear();
+        const stop = await mapLayer(layer, own, at, end);
+        at = await this.#join(own, backing, into, stop);
+      }
+      return at;
+    } finally {
+      own.clear();
+      this.#scratch = own;
+    }
+  }
+
+  /** Rows of this layer, with what it lacks taken from the backing disk; returns how far `into` has room. */
+  async #join(own: ExtentColumns, backing: Disk, into: ExtentColumns, stop: number): Promise<number> {
+    let scratch: ExtentColumns | undefined;
+    for (let row = 0; row < own.count; row++) {
+      if (into.full) return own.start[row];
+      if (own.kind[row] !== Kind.unallocated) {
+        into.appendRow(own, row);
+        continue;
+      }
+      const end = own.start[row] + own.length[row];
+      let at = own.start[row];
+      const held = Math.min(end, backing.virtualSize);
+      while (at < held) {
+        if (into.full) return at;
+        scratch ??= new ExtentColumns(1024);
+        scratch.clear();
+        at = await backing.map(scratch, at, held);
+        for (let i = 0; i < scratch.count; i++) into.appendRow(scratch, i, 1);
+      }
+      // Past the backing disk's end nothing is left to fall through to: zeros, decided at this layer.
+      if (at < end) into.pushEmpty(Kind.unallocated, at, end - at, 0);
+    }
+    return stop;
+  }
+
+  info(): Promise<DiskInfo> {
+    return infoOf(this);
+  }
+
+  async close(): Promise<void> {
+    await this.backing?.close();
+    await this.externalFile?.close();
+    await this.file.close();
+  }
+}
+
+/** @throws UNSUPPORTED_FEATURE naming the method. */
+export function refuseEncrypted(header: Qcow2Header, path: string): void {
+  if (header.cryptMethod === CryptMethod.none) return;
+  const method = header.cryptMethod === CryptMethod.aes ? 'AES' : 'LUKS';
+  throw new DiskImageError(
+    'UNSUPPORTED_FEATURE',
+    `Image '${path}' is encrypted (${method}): reading encrypted images is not supported`,
+    { path, offset: 32, operation: 'open' },
+  );
+}

@@ -1,0 +1,520 @@
+// The image header: parse once, check everything, keep what is not understood (specification, "Header").
+import { DiskImageError, type DiskImageErrorCode } from '../../disk/errors.js';
+import type { Limits } from '../../disk/limits.js';
+import { alignDown } from '../../disk/offsets.js';
+import {
+  Autoclear,
+  Compatible,
+  CryptMethod,
+  ExtensionType,
+  HEADER_V2_BYTES,
+  HEADER_V3_BYTES,
+  HEADER_V3_MIN_BYTES,
+  Incompatible,
+  KNOWN_INCOMPATIBLE,
+  MAX_BACKING_FORMAT,
+  MAX_BACKING_NAME,
+  MAX_CLUSTER_BITS,
+  MIN_CLUSTER_BITS,
+  MIN_EXTENDED_CLUSTER,
+  QCOW2_MAGIC,
+} from './constants.js';
+import {
+  BITMAPS_EXTENSION_BYTES,
+  type BitmapsExtension,
+  type HeaderExtension,
+  parseExtensions,
+  serializeExtensions,
+} from './extensions.js';
+import { describeFeatures, type FeatureName, parseFeatureNames } from './featureNames.js';
+
+export type CompressionType = 'zlib' | 'zstd';
+
+/** What is stored: enough to write the header again without losing anything. Offsets and sizes in bytes. */
+export interface HeaderFields {
+  readonly version: 2 | 3;
+  /** As stored; the disk that is presented has whole sectors (see Qcow2Header.diskSize). */
+  readonly virtualSize: number;
+  readonly clusterBits: number;
+  /** 0 none, 1 AES, 2 LUKS. */
+  readonly cryptMethod: number;
+  /** Entries. */
+  readonly l1Entries: number;
+  readonly l1Offset: number;
+  readonly refcountTableOffset: number;
+  readonly refcountTableClusters: number;
+  readonly snapshotCount: number;
+  readonly snapshotTableOffset: number;
+  readonly incompatible: bigint;
+  readonly compatible: bigint;
+  readonly autoclear: bigint;
+  readonly refcountOrder: number;
+  readonly compressionType: CompressionType;
+  /** Bytes: 72 in version 2, 104 or more in version 3. */
+  readonly headerLength: number;
+  /** Bytes of the header after those that are understood (offset 112 up to headerLength). */
+  readonly unknownFields: Buffer;
+  /** In stored order, known and unknown; without the end marker. */
+  readonly extensions: readonly HeaderExtension[];
+  readonly backingFile?: string;
+}
+
+/** A parsed, checked header with what follows from it. Immutable. */
+export interface Qcow2Header extends HeaderFields {
+  readonly clusterSize: number;
+  /** Bytes the guest sees: whole 512-byte sectors, as QEMU counts. */
+  readonly diskSize: number;
+  readonly refcountBits: number;
+  /** Bytes of one L2 entry: 8, or 16 with extended entries. */
+  readonly l2EntryBytes: number;
+  readonly l2Entries: number;
+  /** Guest bytes that one L2 table maps. */
+  readonly l2Coverage: number;
+  readonly dirty: boolean;
+  readonly corrupt: boolean;
+  readonly externalData: boolean;
+  readonly dataFileRaw: boolean;
+  readonly extendedL2: boolean;
+  readonly lazyRefcounts: boolean;
+  readonly backingFormat?: string;
+  readonly dataFile?: string;
+  /** Set when the extension is there, whatever the autoclear bit says. */
+  readonly bitmaps?: BitmapsExtension;
+  /** Bitmaps extension present and the autoclear bit vouches for it. */
+  readonly bitmapsValid: boolean;
+  readonly luksHeader?: { readonly offset: number; readonly length: number };
+  readonly featureNames: readonly FeatureName[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Parses and checks a header.
+ * @param bytes the first min(cluster size, file size) bytes of the file, or at least the first 64 KiB or all of it
+ * @param fileSize bytes; tables must lie within it
+ * @param path for messages
+ * @throws NOT_QCOW2, TRUNCATED, UNSUPPORTED_VERSION, UNSUPPORTED_FEATURE, INVALID_HEADER, CORRUPT_IMAGE (table places),
+ * LIMIT_EXCEEDED
+ */
+export function parseHeader(
+  bytes: Buffer,
+  fileSize: number,
+  limits: Readonly<Limits>,
+  path: string,
+  options: { check?: boolean } = {},
+): Qcow2Header {
+  const fail = (code: DiskImageErrorCode, message: string, offset?: number): never => {
+    throw new DiskImageError(code, `${message} ('${path}')`, { path, offset, operation: 'open' });
+  };
+  const need = (length: number, what: string) => {
+    if (bytes.length < length) {
+      fail(
+        'TRUNCATED',
+        `The ${what} needs ${length} bytes, but the file has ${Math.min(bytes.length, fileSize)}`,
+        0,
+      );
+    }
+  };
+
+  if (bytes.length < 4 || bytes.readUInt32BE(0) !== QCOW2_MAGIC) {
+    const found = bytes.length < 4 ? `only ${bytes.length} bytes` : `0x${bytes.toString('hex', 0, 4)}`;
+    fail('NOT_QCOW2', `Image is not in qcow2 format: magic 0x514649fb expected, ${found} found`, 0);
+  }
+  need(8, 'qcow2 version');
+  const version = bytes.readUInt32BE(4);
+  if (version !== 2 && version !== 3)
+    fail('UNSUPPORTED_VERSION', `qcow2 version ${version} is not 2 or 3`, 4);
+  need(HEADER_V2_BYTES, 'qcow2 header');
+  const v3 = version === 3;
+  if (v3) need(HEADER_V3_MIN_BYTES, 'version 3 header');
+
+  const clusterBits = bytes.readUInt32BE(20);
+  if (clusterBits < MIN_CLUSTER_BITS || clusterBits > MAX_CLUSTER_BITS) {
+    fail(
+      'INVALID_HEADER',
+      `Header field cluster_bits is ${clusterBits}, not ${MIN_CLUSTER_BITS} to ${MAX_CLUSTER_BITS}`,
+      20,
+    );
+  }
+  const clusterSize = 2 ** clusterBits;
+
+  const headerLength = v3 ? bytes.readUInt32BE(100) : HEADER_V2_BYTES;
+  if (v3) {
+    if (headerLength < HEADER_V3_MIN_BYTES || headerLength > clusterSize || headerLength % 8 !== 0) {
+      fail(
+        'INVALID_HEADER',
+        `Header field header_length is ${headerLength}, not a multiple of 8 from ${HEADER_V3_MIN_BYTES} to the cluster size ${clusterSize}`,
+        100,
+      );
+    }
+    need(headerLength, 'header_length');
+  }
+
+  const backing = parseBackingName(bytes, headerLength, clusterSize, fail, need);
+  const areaEnd = Math.min(backing?.offset ?? clusterSize, bytes.length);
+  const area = parseExtensions(bytes, headerLength, areaEnd);
+  const warnings: string[] = [];
+  if (area.problem) {
+    // Bytes after a version 2 header are not extensions in every writer's images.
+    if (v3) fail('INVALID_HEADER', `Invalid header extension: ${area.problem}`, headerLength);
+    warnings.push(`${area.problem}; ignored`);
+  }
+  const { extensions } = area;
+  const known = parseKnownExtensions(extensions, fail);
+
+  const incompatible = v3 ? bytes.readBigUInt64BE(72) : 0n;
+  const compatible = v3 ? bytes.readBigUInt64BE(80) : 0n;
+  const autoclear = v3 ? bytes.readBigUInt64BE(88) : 0n;
+  const unknown = incompatible & ~KNOWN_INCOMPATIBLE;
+  if (unknown !== 0n) {
+    const names = describeFeatures(unknown, 'incompatible', known.featureNames).join(', ');
+    fail('UNSUPPORTED_FEATURE', `Unsupported qcow2 feature(s): ${names}`, 72);
+  }
+  const has = (mask: bigint, bit: bigint) => (mask & bit) !== 0n;
+  const extendedL2 = has(incompatible, Incompatible.extendedL2);
+  if (extendedL2 && clusterSize < MIN_EXTENDED_CLUSTER) {
+    fail(
+      'INVALID_HEADER',
+      `Header field cluster_bits is ${clusterBits}, but extended L2 entries need clusters of at least ${MIN_EXTENDED_CLUSTER} bytes`,
+      20,
+    );
+  }
+  const compressionType = parseCompression(bytes, headerLength, incompatible, fail);
+
+  const cryptMethod = bytes.readUInt32BE(32);
+  if (cryptMethod > CryptMethod.luks) {
+    fail(
+      'UNSUPPORTED_FEATURE',
+      `Encryption method ${cryptMethod} (header field crypt_method) is unknown`,
+      32,
+    );
+  }
+  if (cryptMethod === CryptMethod.luks && !known.luksHeader) {
+    fail('INVALID_HEADER', 'LUKS encryption (crypt_method 2) without its header extension', 32);
+  }
+  if (cryptMethod !== CryptMethod.luks && known.luksHeader) {
+    fail('INVALID_HEADER', `LUKS header extension with crypt_method ${cryptMethod}`, 32);
+  }
+
+  const refcountOrder = v3 ? bytes.readUInt32BE(96) : 4;
+  if (refcountOrder > 6)
+    fail('INVALID_HEADER', `Header field refcount_order is ${refcountOrder}, above 6`, 96);
+
+  const virtualSize = exact(
+    bytes.readBigUInt64BE(24),
+    'size',
+    24,
+    'LIMIT_EXCEEDED',
+    limits.virtualSize,
+    fail,
+  );
+  const l2EntryBytes = extendedL2 ? 16 : 8;
+  const l2Entries = clusterSize / l2EntryBytes;
+  const l2Coverage = l2Entries * clusterSize;
+
+  const l1Entries = bytes.readUInt32BE(36);
+  if (l1Entries * 8 > limits.l1Bytes) {
+    fail('LIMIT_EXCEEDED', `L1 table of ${l1Entries} entries exceeds the limit of ${limits.l1Bytes / 8}`, 36);
+  }
+  const neededEntries = Math.ceil(virtualSize / l2Coverage);
+  if (l1Entries < neededEntries) {
+    fail(
+      'INVALID_HEADER',
+      `Header field l1_size is ${l1Entries}, but a disk of ${virtualSize} bytes needs ${neededEntries} entries`,
+      36,
+    );
+  }
+  const place = { clusterSize, fileSize, fail };
+  const l1Offset = tableOffset(bytes.readBigUInt64BE(40), l1Entries * 8, 'L1 table', 40, place);
+
+  const refcountTableClusters = bytes.readUInt32BE(56);
+  if (refcountTableClusters * clusterSize > limits.refcountTableBytes) {
+    fail(
+      'LIMIT_EXCEEDED',
+      `Refcount table of ${refcountTableClusters} clusters exceeds the limit of ${Math.floor(limits.refcountTableBytes / clusterSize)}`,
+      56,
+    );
+  }
+  if (refcountTableClusters === 0 && !options.check) {
+    fail('CORRUPT_IMAGE', 'Image has no refcount table: header field refcount_table_clusters is 0', 56);
+  }
+  const refcountTableOffset = tableOffset(
+    bytes.readBigUInt64BE(48),
+    refcountTableClusters * clusterSize,
+    'refcount table',
+    48,
+    place,
+  );
+
+  const snapshotCount = bytes.readUInt32BE(60);
+  if (snapshotCount > limits.snapshots) {
+    fail('LIMIT_EXCEEDED', `${snapshotCount} internal snapshots exceed the limit of ${limits.snapshots}`, 60);
+  }
+  const snapshotTableOffset =
+    snapshotCount === 0
+      ? Number(bytes.readBigUInt64BE(64) & 0x1fffffffffffffn)
+      : tableOffset(bytes.readBigUInt64BE(64), snapshotCount * 40, 'snapshot table', 64, place);
+
+  const externalData = has(incompatible, Incompatible.dataFile);
+  const bitmapsValid = known.bitmaps !== undefined && has(autoclear, Autoclear.bitmaps);
+  if (known.bitmaps && !bitmapsValid) {
+    warnings.push(
+      'A program without bitmap support changed the image: all persistent bitmaps are to be treated as stale',
+    );
+  }
+  return Object.freeze({
+    version,
+    virtualSize,
+    clusterBits,
+    cryptMethod,
+    l1Entries,
+    l1Offset,
+    refcountTableOffset,
+    refcountTableClusters,
+    snapshotCount,
+    snapshotTableOffset,
+    incompatible,
+    compatible,
+    autoclear,
+    refcountOrder,
+    compressionType,
+    headerLength,
+    unknownFields: Buffer.from(bytes.subarray(HEADER_V3_BYTES, Math.max(HEADER_V3_BYTES, headerLength))),
+    extensions: Object.freeze(extensions),
+    ...(backing && { backingFile: backing.name }),
+    clusterSize,
+    diskSize: alignDown(virtualSize, 512),
+    refcountBits: 1 << refcountOrder,
+    l2EntryBytes,
+    l2Entries,
+    l2Coverage,
+    dirty: has(incompatible, Incompatible.dirty),
+    corrupt: has(incompatible, Incompatible.corrupt),
+    externalData,
+    dataFileRaw: externalData && has(autoclear, Autoclear.dataFileRaw),
+    extendedL2,
+    lazyRefcounts: has(compatible, Compatible.lazyRefcounts),
+    ...known,
+    bitmapsValid,
+    warnings,
+  } as Qcow2Header);
+}
+
+type Fail = (code: DiskImageErrorCode, message: string, offset?: number) => never;
+
+function parseBackingName(
+  bytes: Buffer,
+  headerLength: number,
+  clusterSize: number,
+  fail: Fail,
+  need: (length: number, what: string) => void,
+): { name: string; offset: number } | undefined {
+  const stored = bytes.readBigUInt64BE(8);
+  const length = bytes.readUInt32BE(16);
+  if (stored === 0n && length === 0) return undefined;
+  const invalid = (why: string) => fail('INVALID_HEADER', `Invalid backing file name: ${why}`, 8);
+  if (stored === 0n) return invalid(`backing_file_size is ${length}, but backing_file_offset is 0`);
+  if (length === 0) return invalid(`backing_file_offset is ${stored}, but backing_file_size is 0`);
+  if (length > MAX_BACKING_NAME) return invalid(`backing_file_size is ${length}, above ${MAX_BACKING_NAME}`);
+  if (stored < BigInt(headerLength)) {
+    return invalid(`backing_file_offset ${stored} lies inside the header of ${headerLength} bytes`);
+  }
+  if (stored + BigInt(length) > BigInt(clusterSize)) {
+    return invalid(
+      `backing_file_offset ${stored} and backing_file_size ${length} pass the end of the first cluster at ${clusterSize}`,
+    );
+  }
+  const offset = Number(stored);
+  need(offset + length, 'backing file name');
+  const name = utf8(bytes.subarray(offset, offset + length));
+  if (name === undefined) return invalid(`its ${length} bytes at ${offset} contain NUL or are not UTF-8`);
+  return { name, offset };
+}
+
+function parseCompression(
+  bytes: Buffer,
+  headerLength: number,
+  incompatible: bigint,
+  fail: Fail,
+): CompressionType {
+  const type = headerLength > HEADER_V3_MIN_BYTES ? bytes[104] : 0;
+  const flagged = (incompatible & Incompatible.compressionType) !== 0n;
+  if (type > 1)
+    fail('UNSUPPORTED_FEATURE', `Compression type ${type} (header field compression_type) is unknown`, 104);
+  if (flagged !== (type !== 0)) {
+    fail(
+      'UNSUPPORTED_FEATURE',
+      `Compression type ${type} (header field compression_type) contradicts the incompatible feature bit 3 being ${flagged ? 'set' : 'clear'}`,
+      104,
+    );
+  }
+  return type === 1 ? 'zstd' : 'zlib';
+}
+
+interface KnownExtensions {
+  backingFormat?: string;
+  dataFile?: string;
+  bitmaps?: BitmapsExtension;
+  luksHeader?: { offset: number; length: number };
+  featureNames: FeatureName[];
+}
+
+function parseKnownExtensions(extensions: readonly HeaderExtension[], fail: Fail): KnownExtensions {
+  const known: KnownExtensions = { featureNames: [] };
+  const invalid = (why: string) => fail('INVALID_HEADER', `Invalid header extension: ${why}`);
+  const single = new Map<number, Buffer>();
+  for (const { type, data } of extensions) {
+    const before = single.get(type);
+    const isSingle =
+      type !== ExtensionType.featureNames && Object.values(ExtensionType).some((one) => one === type);
+    if (before && isSingle && !before.equals(data)) {
+      invalid(`0x${type.toString(16)} occurs twice with different content`);
+    }
+    single.set(type, data);
+    switch (type) {
+      case ExtensionType.backingFormat: {
+        if (data.length > MAX_BACKING_FORMAT) {
+          invalid(`backing format of ${data.length} bytes, above ${MAX_BACKING_FORMAT}`);
+        }
+        const format = utf8(data);
+        if (format === undefined) invalid('backing format contains NUL or is not UTF-8');
+        else if (format !== '') known.backingFormat = format;
+        break;
+      }
+      case ExtensionType.dataFile: {
+        const name = utf8(data);
+        if (!name) invalid(`data file name of ${data.length} bytes is empty, contains NUL or is not UTF-8`);
+        else known.dataFile = name;
+        break;
+      }
+      case ExtensionType.featureNames:
+        known.featureNames = parseFeatureNames(data);
+        break;
+      case ExtensionType.luks:
+        if (data.length !== 16) invalid(`LUKS header pointer of ${data.length} bytes, not 16`);
+        known.luksHeader = {
+          offset: Number(data.readBigUInt64BE(0)),
+          length: Number(data.readBigUInt64BE(8)),
+        };
+        break;
+      case ExtensionType.bitmaps:
+        known.bitmaps = parseBitmapsExtension(data, invalid);
+        break;
+    }
+  }
+  return known;
+}
+
+function parseBitmapsExtension(data: Buffer, invalid: (why: string) => never): BitmapsExtension {
+  if (data.length !== BITMAPS_EXTENSION_BYTES) {
+    invalid(`bitmaps extension of ${data.length} bytes, not ${BITMAPS_EXTENSION_BYTES}`);
+  }
+  if (data.readUInt32BE(4) !== 0) invalid('bitmaps extension with a reserved field that is not zero');
+  const count = data.readUInt32BE(0);
+  if (count === 0) invalid('bitmaps extension with zero bitmaps');
+  return {
+    count,
+    directorySize: Number(data.readBigUInt64BE(8)),
+    directoryOffset: Number(data.readBigUInt64BE(16)),
+  };
+}
+
+/** A 64-bit field as a number within `limit` and 2^53 - 1. */
+function exact(
+  value: bigint,
+  field: string,
+  at: number,
+  code: DiskImageErrorCode,
+  limit: number,
+  fail: Fail,
+): number {
+  const most = Math.min(limit, Number.MAX_SAFE_INTEGER);
+  if (value > BigInt(most)) fail(code, `Header field ${field} is ${value}, above the limit of ${most}`, at);
+  return Number(value);
+}
+
+/** A table must start on a cluster after the header and lie within the file. An empty one may be anywhere. */
+function tableOffset(
+  stored: bigint,
+  length: number,
+  what: string,
+  at: number,
+  { clusterSize, fileSize, fail }: { clusterSize: number; fileSize: number; fail: Fail },
+): number {
+  if (length === 0) return stored <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(stored) : 0;
+  if (stored % BigInt(clusterSize) !== 0n) {
+    fail(
+      'CORRUPT_IMAGE',
+      `The ${what}'s offset ${stored} is not a multiple of the cluster size ${clusterSize}`,
+      at,
+    );
+  }
+  if (stored === 0n) fail('CORRUPT_IMAGE', `The ${what}'s offset 0 overlaps the header`, at);
+  if (stored + BigInt(length) > BigInt(fileSize)) {
+    fail(
+      'CORRUPT_IMAGE',
+      `The ${what} at offset ${stored} needs ${length} bytes, but the file ends at ${fileSize}`,
+      at,
+    );
+  }
+  return Number(stored);
+}
+
+/** Text without NUL, or undefined. */
+function utf8(bytes: Buffer): string | undefined {
+  if (bytes.includes(0)) return undefined;
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Header, extensions and backing name as they lie in the first cluster (not padded to it).
+ * @throws INVALID_HEADER when they do not fit the cluster or the name exceeds 1023 bytes.
+ */
+export function serializeHeader(fields: HeaderFields): Buffer {
+  const clusterSize = 2 ** fields.clusterBits;
+  const v3 = fields.version === 3;
+  const header = Buffer.alloc(v3 ? fields.headerLength : HEADER_V2_BYTES);
+  const extensions = serializeExtensions(fields.extensions);
+  const name = Buffer.from(fields.backingFile ?? '', 'utf8');
+  const nameOffset = header.length + extensions.length;
+  if (name.length > MAX_BACKING_NAME) {
+    throw new DiskImageError(
+      'INVALID_HEADER',
+      `Backing file name of ${name.length} bytes exceeds the limit of ${MAX_BACKING_NAME}`,
+    );
+  }
+  if (nameOffset + name.length > clusterSize) {
+    throw new DiskImageError(
+      'INVALID_HEADER',
+      `Header, extensions and backing file name of ${nameOffset + name.length} bytes exceed the cluster of ${clusterSize}`,
+    );
+  }
+  header.writeUInt32BE(QCOW2_MAGIC, 0);
+  header.writeUInt32BE(fields.version, 4);
+  if (name.length > 0) {
+    header.writeBigUInt64BE(BigInt(nameOffset), 8);
+    header.writeUInt32BE(name.length, 16);
+  }
+  header.writeUInt32BE(fields.clusterBits, 20);
+  header.writeBigUInt64BE(BigInt(fields.virtualSize), 24);
+  header.writeUInt32BE(fields.cryptMethod, 32);
+  header.writeUInt32BE(fields.l1Entries, 36);
+  header.writeBigUInt64BE(BigInt(fields.l1Offset), 40);
+  header.writeBigUInt64BE(BigInt(fields.refcountTableOffset), 48);
+  header.writeUInt32BE(fields.refcountTableClusters, 56);
+  header.writeUInt32BE(fields.snapshotCount, 60);
+  header.writeBigUInt64BE(BigInt(fields.snapshotTableOffset), 64);
+  if (v3) {
+    header.writeBigUInt64BE(fields.incompatible, 72);
+    header.writeBigUInt64BE(fields.compatible, 80);
+    header.writeBigUInt64BE(fields.autoclear, 88);
+    header.writeUInt32BE(fields.refcountOrder, 96);
+    header.writeUInt32BE(fields.headerLength, 100);
+    if (header.length > HEADER_V3_MIN_BYTES) header[104] = fields.compressionType === 'zstd' ? 1 : 0;
+    fields.unknownFields.copy(header, HEADER_V3_BYTES);
+  }
+  return Buffer.concat([header, extensions, name]);
+}

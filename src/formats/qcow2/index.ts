@@ -1,0 +1,11 @@
+import type { ImageFormat } from '../../disk/format.js';
+import { QCOW2_MAGIC } from './constants.js';
+import { openQcow2 } from './open.js';
+
+/** QEMU's copy-on-write format, versions 2 and 3. */
+export const qcow2: ImageFormat = {
+  name: 'qcow2',
+  probe: (head) =>
+    head.length >= 8 && head.readUInt32BE(0) === QCOW2_MAGIC && head.readUInt32BE(4) >= 2 ? 100 : 0,
+  open: openQcow2,
+};

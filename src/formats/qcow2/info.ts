@@ -1,0 +1,62 @@
+import type { DiskInfo, FormatSpecificValue } from '../../disk/disk.js';
+import { resolveStoredName } from '../../disk/names.js';
+import { readBitmaps } from './bitmaps.js';
+import { CryptMethod } from './constants.js';
+import type { Qcow2Disk } from './disk.js';
+
+/** What QEMU's info reports for a qcow2 image (ImageInfo, ImageInfoSpecificQCow2). */
+export async function infoOf(disk: Qcow2Disk): Promise<DiskInfo> {
+  const { header, file } = disk;
+  await file.refresh();
+  const { backingFile } = header;
+  const encrypted = header.cryptMethod !== CryptMethod.none;
+  return {
+    filename: file.path,
+    format: 'qcow2',
+    virtualSize: header.diskSize,
+    actualSize: file.allocated,
+    clusterSize: header.clusterSize,
+    ...(encrypted && { encrypted }),
+    dirtyFlag: header.dirty,
+    ...(backingFile !== undefined && {
+      backingFilename: backingFile,
+      fullBackingFilename: resolveStoredName(backingFile, file.path) ?? backingFile,
+    }),
+    ...(header.backingFormat !== undefined && { backingFilenameFormat: header.backingFormat }),
+    ...(disk.snapshotTable.snapshots.length > 0 && {
+      snapshots: disk.snapshotTable.snapshots.map(
+        ({ l1Offset: _o, l1Entries: _e, extra: _x, ...shown }) => shown,
+      ),
+    }),
+    formatSpecific: { type: 'qcow2', data: await specific(disk) },
+  };
+}
+
+async function specific(disk: Qcow2Disk): Promise<{ [key: string]: FormatSpecificValue }> {
+  const { header } = disk;
+  const data: { [key: string]: FormatSpecificValue } = {
+    compat: header.version === 2 ? '0.10' : '1.1',
+    'compression-type': header.compressionType,
+  };
+  if (header.version >= 3) {
+    data['lazy-refcounts'] = header.lazyRefcounts;
+    const bitmaps = header.bitmapsValid ? await readBitmaps(disk.file, header, disk.limits) : [];
+    if (bitmaps.length > 0) {
+      data.bitmaps = bitmaps.map(({ inUse, auto, name, granularity }) => ({
+        flags: [...(inUse ? ['in-use'] : []), ...(auto ? ['auto'] : [])],
+        name,
+        granularity,
+      }));
+    }
+  }
+  data['refcount-bits'] = header.refcountBits;
+  if (header.version >= 3) {
+    if (header.dataFile !== undefined && header.externalData) data['data-file'] = header.dataFile;
+    if (header.externalData) data['data-file-raw'] = header.dataFileRaw;
+    data.corrupt = header.corrupt;
+    data['extended-l2'] = header.extendedL2;
+  }
+  if (header.cryptMethod === CryptMethod.aes) data.encrypt = { format: 'aes' };
+  if (header.cryptMethod === CryptMethod.luks) data.encrypt = { format: 'luks' };
+  return data;
+}

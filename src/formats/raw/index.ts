@@ -1,0 +1,10 @@
+import type { ImageFormat } from '../../disk/format.js';
+import { openRaw } from './disk.js';
+
+/** A file that is the disk, byte for byte. */
+export const raw: ImageFormat = {
+  name: 'raw',
+  // QEMU scores raw 1: anything can be raw, and any format that recognises itself is better.
+  probe: () => 1,
+  open: openRaw,
+};
