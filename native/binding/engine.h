@@ -78,10 +78,13 @@ class Engine {
 
   std::mutex mutex_;
   std::condition_variable wake_;
+  /// The last errand thread has left threads_.
+  std::condition_variable left_;
   std::deque<std::function<void()>> errands_;
   std::list<Thread> threads_;
   std::list<Thread> ended_;
   size_t idle_ = 0;
+  bool closing_ = false;
 };
 
 }  // namespace basecow

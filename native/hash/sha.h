@@ -29,7 +29,7 @@ class Sha {
   [[nodiscard]] size_t size() const { return size_; }
 
  private:
-  Status Failed() const;
+  static Status Failed();
   void* context_ = nullptr;
   size_t size_ = 0;
 };

@@ -16,4 +16,18 @@ size_t LeadingRun(const void* data, size_t length, size_t unit, bool* zero);
 /// Kernel that IsZero uses on this machine: avx512, avx2, sse2 or portable.
 const char* ZeroScanName();
 
+namespace zero_scan {
+
+struct Kernel {
+  const char* name;
+  /// Shortest length, in bytes, that `scan` may be given.
+  size_t least;
+  bool (*scan)(const uint8_t* data, size_t length);
+};
+
+/// Kernels that this machine can run, best first; the last takes any length. For IsZero and its tests.
+const Kernel* Kernels(size_t* count);
+
+}  // namespace zero_scan
+
 }  // namespace basecow

@@ -6,7 +6,9 @@ namespace basecow {
 
 std::string ErrnoName(int err) {
   const char* name = strerrorname_np(err);
-  return name != nullptr ? std::string(name) : "E" + std::to_string(err);
+  if (name != nullptr) return name;
+  std::string number = "E";
+  return number.append(std::to_string(err));
 }
 
 Status Status::System(int err, const char* syscall, std::string_view path) {

@@ -31,6 +31,10 @@ class Control {
     if (amounts_ == nullptr) return;
     std::atomic_ref<double>(amounts_[1]).store(static_cast<double>(bytes), std::memory_order_relaxed);
   }
+  void SetTotalIfUnknown(uint64_t bytes) const {
+    if (amounts_ != nullptr && std::atomic_ref<double>(amounts_[1]).load(std::memory_order_relaxed) == 0)
+      SetTotal(bytes);
+  }
 
  private:
   double* amounts_ = nullptr;

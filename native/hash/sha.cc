@@ -1,0 +1,109 @@
+#include "hash/sha.h"
+
+#include <dlfcn.h>
+
+#include <utility>
+
+namespace basecow {
+
+namespace {
+
+// OpenSSL 1.1 to 3.x; declared here because the addon must build where OpenSSL's headers are not installed.
+struct Evp {
+  void* (*context_new)();
+  void (*context_free)(void*);
+  int (*init)(void* context, const void* type, void* engine);
+  int (*update)(void* context, const void* data, size_t length);
+  int (*final)(void* context, unsigned char* digest, unsigned int* size);
+  const void* (*by_name)(const char* name);
+
+  [[nodiscard]] bool complete() const {
+    return context_new != nullptr && context_free != nullptr && init != nullptr && update != nullptr &&
+           final != nullptr && by_name != nullptr;
+  }
+};
+
+template <typename Function>
+void Find(Function& function, const char* name) {
+  function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+}
+
+const Evp& Api() {
+  // Constant once found: a table of the process's own functions, not state of an environment.
+  static const Evp kApi = [] {
+    Evp api{};
+    Find(api.context_new, "EVP_MD_CTX_new");
+    Find(api.context_free, "EVP_MD_CTX_free");
+    Find(api.init, "EVP_DigestInit_ex");
+    Find(api.update, "EVP_DigestUpdate");
+    Find(api.final, "EVP_DigestFinal_ex");
+    Find(api.by_name, "EVP_get_digestbyname");
+    return api;
+  }();
+  return kApi;
+}
+
+}  // namespace
+
+size_t ShaSize(std::string_view algorithm) {
+  if (algorithm == "sha1") return 20;
+  if (algorithm == "sha256") return 32;
+  if (algorithm == "sha512") return 64;
+  return 0;
+}
+
+const char* ShaLibrary() {
+  if (!Api().complete()) return nullptr;
+  const char* (*version)(int) = nullptr;
+  Find(version, "OpenSSL_version");
+  return version == nullptr ? "OpenSSL" : version(0);
+}
+
+Sha::~Sha() {
+  if (context_ != nullptr) Api().context_free(context_);
+}
+
+Sha::Sha(Sha&& other) noexcept
+    : context_(std::exchange(other.context_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+Sha& Sha::operator=(Sha&& other) noexcept {
+  std::swap(context_, other.context_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Status Sha::Start(std::string_view algorithm) {
+  const size_t size = ShaSize(algorithm);
+  if (size == 0) {
+    return Status::System(EINVAL, "digest", {}, "unknown algorithm '" + std::string(algorithm) + "'");
+  }
+  const Evp& api = Api();
+  if (!api.complete()) {
+    return Status::System(ENOSYS, "digest", {},
+                          std::string(algorithm) + " needs OpenSSL, which this Node.js was built without");
+  }
+  if (context_ == nullptr) context_ = api.context_new();
+  if (context_ == nullptr) return Status::System(ENOMEM, "digest", {});
+  const void* type = api.by_name(std::string(algorithm).c_str());
+  if (type == nullptr || api.init(context_, type, nullptr) != 1) {
+    return Status::System(ENOSYS, "digest", {}, "OpenSSL refuses " + std::string(algorithm));
+  }
+  size_ = size;
+  return Status::Ok();
+}
+
+Status Sha::Update(const void* data, size_t length) {
+  if (context_ == nullptr || Api().update(context_, data, length) != 1) return Failed();
+  return Status::Ok();
+}
+
+Status Sha::Final(uint8_t* digest) {
+  if (context_ == nullptr || Api().final(context_, digest, nullptr) != 1) return Failed();
+  return Status::Ok();
+}
+
+Status Sha::Failed() {
+  return Status::System(EIO, "digest", {}, "OpenSSL failed");
+}
+
+}  // namespace basecow

@@ -1,0 +1,205 @@
+#include "io/file_io.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace basecow {
+
+namespace {
+
+/// Largest count that one read, write or copy_file_range is asked for (the kernel's own limit is just below 2
+/// GiB).
+constexpr size_t kCallBytes = size_t{1} << 30;
+
+bool Unsupported(int err) {
+  switch (err) {
+    case EOPNOTSUPP:
+    case ENOSYS:
+    case EINVAL:
+    case ENOTTY:
+    case ENODEV:
+    case EXDEV:
+    case EPERM:    // sealed or swap files, seccomp filters of containers
+    case ETXTBSY:  // copy_file_range to a swap file
+    case EBADF:    // copy_file_range across some filesystems' flags (append-only target)
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Status ReadFull(int fd, std::string_view path, void* buffer, size_t length, uint64_t offset, size_t* got) {
+  auto* to = static_cast<uint8_t*>(buffer);
+  *got = 0;
+  while (*got < length) {
+    const ssize_t count =
+        pread(fd, to + *got, std::min(length - *got, kCallBytes), static_cast<off_t>(offset + *got));
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return Status::System(errno, "read", path, "at byte " + std::to_string(offset + *got));
+    }
+    if (count == 0) break;
+    *got += static_cast<size_t>(count);
+  }
+  return Status::Ok();
+}
+
+Status WriteFull(int fd, std::string_view path, const void* buffer, size_t length, uint64_t offset) {
+  const auto* from = static_cast<const uint8_t*>(buffer);
+  size_t done = 0;
+  while (done < length) {
+    const ssize_t count =
+        pwrite(fd, from + done, std::min(length - done, kCallBytes), static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      const int err = count < 0 ? errno : ENOSPC;
+      return Status::System(err, "write", path, "at byte " + std::to_string(offset + done));
+    }
+    done += static_cast<size_t>(count);
+  }
+  return Status::Ok();
+}
+
+namespace {
+
+/// fallocate; `*supported` = false and Ok when the file cannot do `mode`.
+Status Fallocate(int fd, std::string_view path, int mode, uint64_t offset, uint64_t length, bool* supported) {
+  *supported = true;
+  if (length == 0) return Status::Ok();
+  int result;
+  do {
+    result = fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length));
+  } while (result < 0 && errno == EINTR);
+  if (result == 0) return Status::Ok();
+  if (Unsupported(errno) && errno != EBADF) {
+    *supported = false;
+    return Status::Ok();
+  }
+  return Status::System(errno, "fallocate", path);
+}
+
+}  // namespace
+
+Status PunchHole(int fd, std::string_view path, uint64_t offset, uint64_t length, bool* supported) {
+  return Fallocate(fd, path, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length, supported);
+}
+
+Status ZeroRange(int fd, std::string_view path, uint64_t offset, uint64_t length, uint64_t* written) {
+  if (length == 0) return Status::Ok();
+  // Bytes past the end of a regular file are not created by a punch; KEEP_SIZE is right because a caller that
+  // wants them sets the file's size itself.
+  bool supported = false;
+  BASECOW_TRY(PunchHole(fd, path, offset, length, &supported));
+  if (supported) return Status::Ok();
+  BASECOW_TRY(Fallocate(fd, path, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length, &supported));
+  if (supported) return Status::Ok();
+  uint64_t range[2] = {offset, length};
+  if (ioctl(fd, BLKZEROOUT, range) == 0) return Status::Ok();
+
+  constexpr size_t kPiece = size_t{1} << 18;
+  const AlignedBuffer zeros(static_cast<size_t>(std::min<uint64_t>(length, kPiece)));
+  if (zeros.data() == nullptr) return Status::System(ENOMEM, "write", path);
+  std::fill_n(zeros.data(), zeros.size(), uint8_t{0});
+  for (uint64_t done = 0; done < length;) {
+    const auto piece = static_cast<size_t>(std::min<uint64_t>(length - done, zeros.size()));
+    BASECOW_TRY(WriteFull(fd, path, zeros.data(), piece, offset + done));
+    done += piece;
+    *written += piece;
+  }
+  return Status::Ok();
+}
+
+Status CopyRange(int in, std::string_view in_path, uint64_t in_offset, int out, std::string_view out_path,
+                 uint64_t out_offset, uint64_t length, uint64_t* copied, bool* supported) {
+  *copied = 0;
+  *supported = true;
+  while (*copied < length) {
+    auto from = static_cast<off64_t>(in_offset + *copied);
+    auto to = static_cast<off64_t>(out_offset + *copied);
+    const auto piece = static_cast<size_t>(std::min<uint64_t>(length - *copied, kCallBytes));
+    const ssize_t count = copy_file_range(in, &from, out, &to, piece, 0);
+    if (count > 0) {
+      *copied += static_cast<uint64_t>(count);
+      continue;
+    }
+    if (count == 0) break;
+    if (errno == EINTR) continue;
+    if (Unsupported(errno)) {
+      *supported = false;
+      return Status::Ok();
+    }
+    std::string detail = "from '";
+    detail.append(in_path).append("' at byte ").append(std::to_string(in_offset + *copied));
+    return Status::System(errno, "copy_file_range", out_path, detail);
+  }
+  return Status::Ok();
+}
+
+Status CloneRange(int in, uint64_t in_offset, int out, std::string_view out_path, uint64_t out_offset,
+                  uint64_t length, bool* supported) {
+  *supported = true;
+  file_clone_range range{};
+  range.src_fd = in;
+  range.src_offset = in_offset;
+  range.src_length = length;
+  range.dest_offset = out_offset;
+  int result;
+  do {
+    result = ioctl(out, FICLONERANGE, &range);
+  } while (result < 0 && errno == EINTR);
+  if (result == 0) return Status::Ok();
+  if (Unsupported(errno)) {
+    *supported = false;
+    return Status::Ok();
+  }
+  return Status::System(errno, "ioctl(FICLONERANGE)", out_path);
+}
+
+AlignedBuffer::AlignedBuffer(size_t size, size_t alignment) {
+  void* memory = nullptr;
+  const size_t rounded = (std::max<size_t>(size, 1) + alignment - 1) / alignment * alignment;
+  if (posix_memalign(&memory, alignment, rounded) != 0) return;
+  data_ = static_cast<uint8_t*>(memory);
+  size_ = size;
+}
+
+AlignedBuffer::~AlignedBuffer() {
+  free(data_);
+}
+
+AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {
+  if (this != &other) {
+    Reset();
+    fd_ = other.Release();
+  }
+  return *this;
+}
+
+int OwnedFd::Release() {
+  return std::exchange(fd_, -1);
+}
+
+void OwnedFd::Reset() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+}  // namespace basecow
