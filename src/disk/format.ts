@@ -46,20 +46,25 @@ export interface CreateOptionSpec {
   type: 'size' | 'bool' | 'str' | 'num';
   /** QEMU's help text. */
   help: string;
+  /** Belongs to the file underneath: QEMU lists it only when a target file is named. */
+  protocol?: boolean;
 }
 
 /** `-o` options by QEMU's names, values as text (`on`, `64k`, `1.1`): the format parses and checks them. */
 export type CreateOptions = Readonly<Record<string, string>>;
 
 export interface CreateRequest {
-  /** Virtual size, bytes. Undefined: inherited from the backing file. */
+  /**
+   * Virtual size, bytes; a size among the options counts too, but not both. Inheriting it from a backing file is
+   * the caller's part (operations/create.ts), so that no driver opens another format.
+   */
   size?: number;
   options: CreateOptions;
-  /** Rules for opening the backing file whose size is wanted. */
+  /** Says where an external data file named by the image lies. */
   gate: Gate;
   limits: Readonly<Limits>;
-  /** Do not look at the backing file (`-u`); `size` is required then. */
-  unsafe?: boolean;
+  /** Called once with CreateOutcome.effective after parsing, before anything is checked further or made. */
+  announce?: (effective: CreateOutcome['effective']) => void;
   /** One fdatasync before the name appears. */
   sync: boolean;
   /** QEMU's locks on an existing target. */
@@ -72,6 +77,13 @@ export interface CreateOutcome {
   virtualSize: number;
   /** All options that are set or have a default, in QEMU's list order. */
   effective: [name: string, value: string][];
+}
+
+/** The whole content of a small new image: a few pieces, holes between them. */
+export interface ComposedImage extends CreateOutcome {
+  /** Bytes of the file. */
+  length: number;
+  pieces: { offset: number; data: Uint8Array }[];
 }
 
 /** What convert wants of its target. */
@@ -156,13 +168,15 @@ export interface ImageFormat {
 
   readonly createOptions?: readonly CreateOptionSpec[];
   create?(path: string, request: CreateRequest): Promise<CreateOutcome>;
+  /**
+   * The content that `create` would publish, when it is small and a single file; undefined otherwise. The same
+   * request gives the same content wherever it is put: many overlays are made from one composition.
+   */
+  compose?(path: string, request: Pick<CreateRequest, 'size' | 'options'>): ComposedImage | undefined;
   /** New image at `path` as convert's target. */
   createTarget?(path: string, request: TargetRequest): Promise<ConvertTarget>;
   /** Existing, writable disk as convert's target (`-n`); `targetIsZero`: caller vouches that it reads as zeros. */
-  openTarget?(
-    disk: Disk,
-    request: TargetRequest & { targetIsZero: boolean },
-  ): Promise<ConvertTarget>;
+  openTarget?(disk: Disk, request: TargetRequest & { targetIsZero: boolean }): Promise<ConvertTarget>;
   check?(disk: Disk, control: JobControl): Promise<CheckResult>;
   measure?(request: MeasureRequest): Promise<MeasureResult>;
   /** Resizes in place; `preallocation` of what is added. Bytes. */

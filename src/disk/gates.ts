@@ -43,10 +43,15 @@ export function localFiles(options: { roots?: readonly string[]; blockDevices?: 
   };
 }
 
-/** What qemu-img does: any local path; a backing file without a recorded format is probed. */
+/**
+ * What qemu-img does: any local path; a backing file without a recorded format is probed; a data file's relative name
+ * counts from the current directory, not the image's.
+ */
 export const likeQemu: Gate = (request) => {
   if (request.resolvedPath === undefined) return refuse(request, 'its protocol is not supported');
-  if (request.kind === 'data-file') return { allow: true, path: request.resolvedPath, format: 'raw' };
+  if (request.kind === 'data-file') {
+    return { allow: true, path: request.storedName.replace(/^file:/, ''), format: 'raw' };
+  }
   if (request.format === undefined) {
     return { allow: true, path: request.resolvedPath, format: 'raw', probe: true };
   }

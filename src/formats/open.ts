@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { Disk, WritableDisk } from '../disk/disk.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import type { FormatOpenOptions, SnapshotSelector } from '../disk/format.js';
@@ -69,6 +70,29 @@ async function probeFile(file: HostFile): Promise<string> {
   return probeBytes(head.subarray(0, length), file.size).name;
 }
 
+/**
+ * Opens the backing file that a new image at `imagePath` is to name, as opening that image would: relative to its
+ * directory, through the gate.
+ * @throws BACKING_NOT_FOUND, BACKING_DENIED, BACKING_FORMAT_MISSING, BACKING_FORMAT_UNSUPPORTED; BACKING_CYCLE when
+ * the image would replace a file of its own chain.
+ */
+export function openBackingFor(
+  imagePath: string,
+  name: string,
+  format: string | undefined,
+  options: Pick<OpenDiskOptions, 'gate' | 'limits' | 'lock'>,
+): Promise<Disk> {
+  const replaced = statSync(imagePath, { throwIfNoEntry: false });
+  const identity = replaced ? `${replaced.dev}:${replaced.ino}` : 'new';
+  const shared: SharedOptions = {
+    limits: resolveLimits(options.limits),
+    gate: options.gate ?? localFiles(),
+    chain: true,
+    lock: options.lock ?? true,
+  };
+  return openBacking(shared, [identity], name, format, { path: imagePath });
+}
+
 type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock'>;
 
 function layerOptions(
@@ -81,17 +105,21 @@ function layerOptions(
     ...own,
     depth: ancestors.length,
     ancestors,
-    openBacking: (name, format, image) => openBacking(shared, [...ancestors, image.identity], name, format, image),
+    openBacking: (name, format, image) =>
+      openBacking(shared, [...ancestors, image.identity], name, format, image),
     openDataFile: (name, image) => openDataFile(shared, ancestors.length, own.write, name, image),
   };
 }
+
+/** An image as far as messages and relative names need it. */
+type Named = Pick<HostFile, 'path'>;
 
 async function openBacking(
   shared: SharedOptions,
   ancestors: readonly string[],
   storedName: string,
   recordedFormat: string | undefined,
-  image: HostFile,
+  image: Named,
 ): Promise<Disk> {
   const depth = ancestors.length;
   if (depth >= shared.limits.chainDepth) {
@@ -139,7 +167,7 @@ async function openDataFile(
   depth: number,
   write: boolean,
   storedName: string,
-  image: HostFile,
+  image: Named,
 ): Promise<HostFile> {
   const verdict = await shared.gate({
     kind: 'data-file',
@@ -158,7 +186,7 @@ async function openDataFile(
   }
 }
 
-function backingFormat(name: string, image: HostFile) {
+function backingFormat(name: string, image: Named) {
   try {
     return formatByName(name);
   } catch (error) {
@@ -170,7 +198,13 @@ function backingFormat(name: string, image: HostFile) {
   }
 }
 
-function notFound(error: unknown, what: string, stored: string, resolved: string, image: HostFile): DiskImageError {
+function notFound(
+  error: unknown,
+  what: string,
+  stored: string,
+  resolved: string,
+  image: Named,
+): DiskImageError {
   const failure = toDiskImageError(error);
   if (failure.errno !== 'ENOENT' && failure.errno !== 'ENOTDIR') return failure;
   return new DiskImageError(

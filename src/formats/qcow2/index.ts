@@ -1,6 +1,8 @@
 import type { ImageFormat } from '../../disk/format.js';
 import { QCOW2_MAGIC } from './constants.js';
+import { composeQcow2, createQcow2 } from './create.js';
 import { openQcow2 } from './open.js';
+import { qcow2CreateOptions } from './options.js';
 
 /** QEMU's copy-on-write format, versions 2 and 3. */
 export const qcow2: ImageFormat = {
@@ -8,4 +10,7 @@ export const qcow2: ImageFormat = {
   probe: (head) =>
     head.length >= 8 && head.readUInt32BE(0) === QCOW2_MAGIC && head.readUInt32BE(4) >= 2 ? 100 : 0,
   open: openQcow2,
+  createOptions: qcow2CreateOptions,
+  create: createQcow2,
+  compose: composeQcow2,
 };

@@ -1,5 +1,7 @@
 import type { ImageFormat } from '../../disk/format.js';
+import { createRaw } from './create.js';
 import { openRaw } from './disk.js';
+import { rawCreateOptions } from './options.js';
 
 /** A file that is the disk, byte for byte. */
 export const raw: ImageFormat = {
@@ -7,4 +9,6 @@ export const raw: ImageFormat = {
   // QEMU scores raw 1: anything can be raw, and any format that recognises itself is better.
   probe: () => 1,
   open: openRaw,
+  createOptions: rawCreateOptions,
+  create: createRaw,
 };
