@@ -74,6 +74,12 @@ export interface Disk {
 
   info(): Promise<DiskInfo>;
 
+  /**
+   * True when clusters are allocated that were mostly never written (preallocation=metadata): the host file's holes
+   * then tell more than this layer's metadata (QEMU: qcow2_detect_metadata_preallocation). Absent = false.
+   */
+  metadataPreallocated?(): Promise<boolean>;
+
   /** Closes this layer and its chain; releases locks. Safe to call twice. */
   close(): Promise<void>;
 }

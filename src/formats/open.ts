@@ -23,6 +23,8 @@ export interface OpenDiskOptions {
   lock?: boolean;
   /** Present this internal snapshot instead of the active layer (read-only). */
   snapshot?: SnapshotSelector;
+  /** For `check`: an image flagged dirty or corrupt opens without complaint. */
+  check?: boolean;
 }
 
 /**
@@ -46,6 +48,7 @@ export async function openDisk(path: string, options: OpenDiskOptions): Promise<
       layerOptions(shared, [], {
         write: options.write ?? false,
         snapshot: options.snapshot,
+        check: options.check,
       }),
     );
   } catch (error) {
@@ -98,7 +101,7 @@ type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock
 function layerOptions(
   shared: SharedOptions,
   ancestors: readonly string[],
-  own: { write: boolean; snapshot?: SnapshotSelector },
+  own: { write: boolean; snapshot?: SnapshotSelector; check?: boolean },
 ): FormatOpenOptions {
   return {
     ...shared,

@@ -1,5 +1,16 @@
-import type { JobSettings } from './job.js';
-import type { CacheMode, ImageSource } from './source.js';
+import type { Disk } from '../disk/disk.js';
+import { type ExtentColumns, Kind } from '../disk/extents.js';
+import { alignDown } from '../disk/offsets.js';
+import { nativeBatch } from '../disk/view.js';
+import { Batches, type BatchLimits, type MapBatch } from './batches.js';
+import type { GuestMap } from './guestMap.js';
+import { type Job, type JobSettings, runJob } from './job.js';
+import { type MapEntry, statusEntries } from './map.js';
+import { runTransfer } from './pipeline.js';
+import { cutColumns } from './rows.js';
+import { segmentSize } from './segment.js';
+import { blankShared } from './sharedRows.js';
+import { type CacheMode, dropsCache, type ImageSource, openSource } from './source.js';
 
 export interface CompareRequest {
   first: ImageSource;
@@ -9,20 +20,175 @@ export interface CompareRequest {
   cache?: CacheMode;
 }
 
-/** How the comparison came out. Offsets are bytes of the guest disk. */
+/** How the comparison came out; offsets are bytes of the guest disk. */
 export type CompareOutcome =
   | {
-      identical: true /** The images have different sizes; the rest of the larger is zero. */;
+      identical: true;
+      /** The sizes differ, and what the larger image has more is zero. */
       sizeMismatch: boolean;
     }
   | {
       identical: false;
-      reason: 'content' /** Start of the first differing 512-byte sector. */;
+      reason: 'content';
+      /** Start of the first 512-byte sector that differs. */
       offset: number;
+      /** The common part is equal; the difference lies in what the larger image has more. */
       sizeMismatch: boolean;
     }
-  | { identical: false; reason: 'status' /** strict only */; offset: number; sizeMismatch: false }
-  | { identical: false; reason: 'size' /** strict only */; sizeMismatch: true };
+  | {
+      identical: false;
+      /** strict: stored differently (allocated, zero, data, in place) from here on. */
+      reason: 'status';
+      offset: number;
+      sizeMismatch: false;
+    }
+  | {
+      identical: false;
+      /** strict: the sizes differ. */
+      reason: 'size';
+      sizeMismatch: true;
+    };
 
-/** Which image an error of compare is about is in the error's `path`. */
-export declare function compare(request: CompareRequest, settings?: JobSettings): Promise<CompareOutcome>;
+const SECTOR = 512;
+const MAX_BATCH_DATA = 256 * 2 ** 20;
+const MAX_BATCH_SPAN = 2 ** 40;
+
+/**
+ * Compares what two guests would read. Holes are not read, nor bytes that both images take from the same place
+ * of one file.
+ * @throws what opening throws; CORRUPT_IMAGE, IO, SOURCE_CHANGED while reading (`path` says which image).
+ */
+export function compare(request: CompareRequest, settings: JobSettings = {}): Promise<CompareOutcome> {
+  return runJob('compare', settings, async (job) => {
+    const first = await openSource(request.first);
+    try {
+      const second = await openSource(request.second);
+      try {
+        return await compareDisks(first, second, request, job);
+      } finally {
+        await second.close();
+      }
+    } finally {
+      await first.close();
+    }
+  });
+}
+
+async function compareDisks(
+  first: Disk,
+  second: Disk,
+  request: CompareRequest,
+  job: Job,
+): Promise<CompareOutcome> {
+  const common = Math.min(first.virtualSize, second.virtualSize);
+  const size = Math.max(first.virtualSize, second.virtualSize);
+  if (request.strict && common !== size) return { identical: false, reason: 'size', sizeMismatch: true };
+  // A difference in status counts at its offset: content before it that differs is the first difference.
+  const status = request.strict ? await statusMismatch(first, second, job) : undefined;
+  const end = status ?? size;
+  job.control.total = end;
+  const offset = await contentMismatch(first, second, end, request.cache, job);
+  if (offset !== undefined) {
+    return { identical: false, reason: 'content', offset, sizeMismatch: offset >= common };
+  }
+  if (status !== undefined)
+    return { identical: false, reason: 'status', offset: status, sizeMismatch: false };
+  return { identical: true, sizeMismatch: common !== size };
+}
+
+/** First guest byte where the two images say different things about how it is stored. */
+async function statusMismatch(first: Disk, second: Disk, job: Job): Promise<number | undefined> {
+  const end = first.virtualSize;
+  const left = statusEntries(first, 0, end);
+  const right = statusEntries(second, 0, end);
+  try {
+    let a: MapEntry | undefined;
+    let b: MapEntry | undefined;
+    for (let at = 0; at < end; ) {
+      job.throwIfCancelled();
+      if (!a || a.start + a.length <= at) a = (await left.next()).value as MapEntry;
+      if (!b || b.start + b.length <= at) b = (await right.next()).value as MapEntry;
+      if (!sameStatus(a, b)) return at;
+      at = Math.min(a.start + a.length, b.start + b.length);
+    }
+    return undefined;
+  } finally {
+    await left.return(undefined);
+    await right.return(undefined);
+  }
+}
+
+/** QEMU compares the flags of bdrv_block_status_above: data, zero, allocated, offset valid. */
+function sameStatus(a: MapEntry, b: MapEntry): boolean {
+  return (
+    a.data === b.data &&
+    a.zero === b.zero &&
+    a.present === b.present &&
+    (a.offset === undefined) === (b.offset === undefined)
+  );
+}
+
+interface PairBatch extends MapBatch {
+  other: ExtentColumns;
+}
+
+/** Offset of the first differing sector of [0, end); what lies past a disk's end counts as zeros. */
+async function contentMismatch(
+  first: Disk,
+  second: Disk,
+  end: number,
+  cache: CacheMode | undefined,
+  job: Job,
+): Promise<number | undefined> {
+  const segment = segmentSize([first, second]);
+  const limits: BatchLimits = { alignment: segment, data: MAX_BATCH_DATA, span: MAX_BATCH_SPAN };
+  const left = new Batches(zeroAfter(first), limits, end);
+  const right = new Batches(zeroAfter(second), limits, end);
+  let found: number | undefined;
+  await runTransfer<PairBatch>(job, {
+    options: {
+      sink: { type: 'compare' },
+      segment,
+      shortRead: 'zeros',
+      dropSourceCache: dropsCache(cache),
+    },
+    next: () => nextPair(left, right),
+    extra: async ({ other, start, end: stop }) => {
+      const { columns, fds, paths } = nativeBatch(other, start, stop);
+      return { other: { columns, fds, paths } };
+    },
+    accept: async ({ mismatch }, { columns, other }) => {
+      left.recycle(columns);
+      right.recycle(other);
+      if (mismatch === undefined || mismatch < 0) return false;
+      found = alignDown(mismatch, SECTOR);
+      return true;
+    },
+  });
+  return found;
+}
+
+/** Batches of both sides over the same range: the shorter one decides. */
+async function nextPair(left: Batches, right: Batches): Promise<PairBatch | undefined> {
+  const a = await left.next();
+  if (!a) return undefined;
+  const b = await right.next(a.end);
+  if (!b) throw new RangeError(`no map of [${a.start}, ${a.end})`);
+  if (b.end < a.end) {
+    cutColumns(a.columns, b.end);
+    left.seek(b.end);
+  }
+  const [columns, other] = blankShared(a.columns, b.columns);
+  return { columns, other, start: a.start, end: b.end };
+}
+
+function zeroAfter(disk: Disk): GuestMap {
+  return {
+    virtualSize: disk.virtualSize,
+    async map(into, start, end) {
+      if (start < disk.virtualSize) return disk.map(into, start, Math.min(end, disk.virtualSize));
+      into.pushEmpty(Kind.zero, start, end - start, 0);
+      return end;
+    },
+  };
+}

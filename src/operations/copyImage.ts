@@ -1,5 +1,10 @@
-import type { CopyFileResult } from '../native.js';
-import type { JobSettings } from './job.js';
+import { stat } from 'node:fs/promises';
+import { DiskImageError } from '../disk/errors.js';
+import { HostFile } from '../disk/hostFile.js';
+import { LockModes } from '../disk/lock.js';
+import { NewFile } from '../disk/newFile.js';
+import { type CopyFileResult, native } from '../native.js';
+import { type Job, type JobSettings, runJob } from './job.js';
 import type { CacheMode } from './source.js';
 
 export interface CopyImageRequest {
@@ -26,8 +31,81 @@ export interface CopyImageOutcome extends CopyFileResult {
   size: number;
 }
 
-/** Sparse copy of a file, byte for byte: reflink, else copy_file_range, else read and write. */
-export declare function copyImage(
+/**
+ * Sparse copy of a file, byte for byte: reflink, else copy_file_range, else read and write. The copy appears under
+ * its name when it is complete.
+ * @throws INVALID_ARGUMENT for a size below the source's, or when both are one file; TARGET_TOO_SMALL for a block
+ * device; LOCKED, IO, SOURCE_CHANGED, CANCELLED.
+ */
+export function copyImage(request: CopyImageRequest, settings: JobSettings = {}): Promise<CopyImageOutcome> {
+  return runJob('copy', settings, async (job) => {
+    const source = await HostFile.open(request.source);
+    try {
+      if (request.lock ?? true) source.lock(LockModes.readShared);
+      await refuseSame(source, request.target);
+      const size = copySize(request, source);
+      const target = await NewFile.create(request.target, {
+        mode: request.mode,
+        replace: request.replace,
+        lock: request.lock,
+      });
+      try {
+        const result = await copy(request, source, target, size, job);
+        job.throwIfCancelled();
+        await target.publish({ sync: request.targetCache !== 'unsafe' });
+        return { ...result, size };
+      } finally {
+        await target.discard();
+      }
+    } finally {
+      await source.close();
+    }
+  });
+}
+
+function copy(
   request: CopyImageRequest,
-  settings?: JobSettings,
-): Promise<CopyImageOutcome>;
+  source: HostFile,
+  target: NewFile,
+  size: number,
+  job: Job,
+): Promise<CopyFileResult> {
+  if (target.inPlace && target.file.size < size) {
+    throw new DiskImageError(
+      'TARGET_TOO_SMALL',
+      `'${request.target}' holds ${target.file.size} bytes, ${size} are needed`,
+      { path: request.target, operation: 'copy' },
+    );
+  }
+  return native.copyFile(source.fd, source.path, target.file.fd, target.path, {
+    reflink: request.reflink ?? 'auto',
+    detectZeros: request.sparseSize ?? 0,
+    size: target.inPlace ? undefined : size,
+    threads: job.threads,
+    control: job.control.buffer,
+    targetIsZero: !target.inPlace,
+  });
+}
+
+function copySize(request: CopyImageRequest, source: HostFile): number {
+  const size = request.size ?? source.size;
+  if (Number.isSafeInteger(size) && size >= source.size) return size;
+  throw new DiskImageError(
+    'INVALID_ARGUMENT',
+    `A copy of '${request.source}' can't have ${size} bytes: the file has ${source.size}`,
+    { path: request.source, operation: 'copy' },
+  );
+}
+
+async function refuseSame(source: HostFile, target: string): Promise<void> {
+  const found = await stat(target).catch(() => undefined);
+  if (!found || `${found.dev}:${found.ino}` !== source.identity) return;
+  throw new DiskImageError(
+    'INVALID_ARGUMENT',
+    `Target '${target}' is the same file as the source '${source.path}'`,
+    {
+      path: target,
+      operation: 'copy',
+    },
+  );
+}

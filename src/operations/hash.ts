@@ -1,10 +1,18 @@
-import type { JobSettings } from './job.js';
-import type { CacheMode, ImageSource } from './source.js';
+import { Batches } from './batches.js';
+import { ChunkCollector } from './chunkCollector.js';
+import type { GuestMap } from './guestMap.js';
+import { checkHashRequest, isHashable } from './hashRules.js';
+import { hashStream } from './hashStream.js';
+import { openHostMap } from './hostMap.js';
+import { type Job, type JobSettings, runJob } from './job.js';
+import { runTransfer } from './pipeline.js';
+import { segmentSize } from './segment.js';
+import { type CacheMode, dropsCache, type ImageSource, openSource, refuseShrunk } from './source.js';
 
 export type HashAlgorithm = 'md5' | 'sha1' | 'sha256' | 'sha512';
 
 export interface HashRequest extends Omit<ImageSource, 'format'> {
-  /** A file; `-` is standard input. */
+  /** A file, block device, pipe …; `-` is standard input. */
   path: string;
   /** Digest what the guest would read of this image instead of the file's own bytes; `format` is needed then. */
   guest?: boolean;
@@ -40,4 +48,72 @@ export function chunkDigest(chunks: ChunkDigests, index: number): string {
   return Buffer.from(chunks.digests.buffer, chunks.digests.byteOffset + index * width, width).toString('hex');
 }
 
-export declare function hash(request: HashRequest, settings?: JobSettings): Promise<HashOutcome>;
+const MAX_BATCH_DATA = 2 ** 30;
+const MAX_BATCH_SPAN = 2 ** 40;
+
+/**
+ * Digests a file's bytes, or with `guest` those of the disk in it; several algorithms and the chunk digests in one
+ * pass. Holes are not read. What is neither a regular file nor a block device is digested as a stream.
+ * @throws INVALID_ARGUMENT; LIMIT_EXCEEDED when the chunk digests would take more than 64 MiB; SOURCE_CHANGED when
+ * the file shrinks meanwhile; IO, CANCELLED; with `guest` also what opening an image throws.
+ */
+export function hash(request: HashRequest, settings: JobSettings = {}): Promise<HashOutcome> {
+  return runJob('hash', settings, async (job) => {
+    checkHashRequest(request);
+    if (request.guest) return hashGuest(request, job);
+    if (await isHashable(request.path)) return hashFile(request, job);
+    return hashStream(request, job);
+  });
+}
+
+async function hashGuest(request: HashRequest, job: Job): Promise<HashOutcome> {
+  const disk = await openSource({ ...request, format: request.format! });
+  try {
+    const outcome = await digest(request, disk, segmentSize([disk]), 'zeros', job);
+    await refuseShrunk([disk], 'hash');
+    return outcome;
+  } finally {
+    await disk.close();
+  }
+}
+
+async function hashFile(request: HashRequest, job: Job): Promise<HashOutcome> {
+  const map = await openHostMap(request.path);
+  try {
+    return await digest(request, map, segmentSize([]), 'error', job);
+  } finally {
+    await map.close();
+  }
+}
+
+async function digest(
+  request: HashRequest,
+  map: GuestMap,
+  segment: number,
+  shortRead: 'error' | 'zeros',
+  job: Job,
+): Promise<HashOutcome> {
+  const { algorithms = ['md5'], chunkSize = 0 } = request;
+  const size = map.virtualSize;
+  const collected = new ChunkCollector(request, size);
+  job.control.total = size;
+  const batches = new Batches(map, { alignment: segment, data: MAX_BATCH_DATA, span: MAX_BATCH_SPAN });
+  const totals = await runTransfer(job, {
+    options: {
+      sink: { type: 'digest', algorithms: [...algorithms], chunkSize },
+      segment,
+      shortRead,
+      dropSourceCache: dropsCache(request.cache),
+    },
+    next: () => batches.next(),
+    accept: async (result, { columns }) => {
+      batches.recycle(columns);
+      if (result.chunks) collected.push(result.chunks);
+      return undefined;
+    },
+  });
+  if (totals?.chunks) collected.push(totals.chunks);
+  const digests: HashOutcome['digests'] = {};
+  for (const name of algorithms) digests[name] = Buffer.from(totals!.digests![name]).toString('hex');
+  return { path: request.path, size, digests, chunks: collected.result };
+}

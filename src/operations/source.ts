@@ -1,9 +1,12 @@
+import { statSync } from 'node:fs';
 import type { Disk } from '../disk/disk.js';
+import { DiskImageError } from '../disk/errors.js';
 import type { SnapshotSelector } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import type { Limits } from '../disk/limits.js';
 import { openDisk } from '../formats/open.js';
+import { layers } from './segment.js';
 
 /** QEMU's cache modes. `none` and `directsync` keep the job's pages out of the page cache; `unsafe` never syncs. */
 export type CacheMode = 'none' | 'directsync' | 'writeback' | 'writethrough' | 'unsafe';
@@ -36,4 +39,34 @@ export function openSource(source: ImageSource): Promise<Disk> {
 /** True for the modes that leave no pages of the job in the page cache. */
 export function dropsCache(mode: CacheMode | undefined): boolean {
   return mode === 'none' || mode === 'directsync';
+}
+
+/** @throws INVALID_ARGUMENT when the target is one of the files that are about to be read, under whatever name. */
+export function refuseSameFile(sources: readonly Disk[], target: string, operation: string): void {
+  const stat = statSync(target, { throwIfNoEntry: false });
+  if (!stat) return;
+  const identity = `${stat.dev}:${stat.ino}`;
+  for (const layer of sources.flatMap(layers)) {
+    if (layer.file.identity !== identity) continue;
+    throw new DiskImageError(
+      'INVALID_ARGUMENT',
+      `Target '${target}' is the same file as the source '${layer.path}'`,
+      { path: target, operation },
+    );
+  }
+}
+
+/** @throws SOURCE_CHANGED when a raw layer lost bytes while it was read: what was copied of it may be zeros. */
+export async function refuseShrunk(sources: readonly Disk[], operation: string): Promise<void> {
+  for (const { file, format, path } of sources.flatMap(layers)) {
+    const before = file.size;
+    if (format !== 'raw' || file.isBlockDevice) continue;
+    await file.refresh();
+    if (file.size >= before) continue;
+    throw new DiskImageError(
+      'SOURCE_CHANGED',
+      `'${path}' shrank from ${before} to ${file.size} bytes while it was read`,
+      { path, operation },
+    );
+  }
 }

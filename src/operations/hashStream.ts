@@ -1,0 +1,94 @@
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { isMainThread } from 'node:worker_threads';
+import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+import { ChunkCollector } from './chunkCollector.js';
+import type { HashAlgorithm, HashOutcome, HashRequest } from './hash.js';
+import { checkChunkCount } from './hashRules.js';
+import type { Job } from './job.js';
+
+/** Digests what can only be read from beginning to end: pipes, terminals, files of /proc. */
+export async function hashStream(request: HashRequest, job: Job): Promise<HashOutcome> {
+  const { path, algorithms = ['md5'] } = request;
+  const whole = algorithms.map((name) => createHash(name));
+  const chunks = request.chunkSize ? new StreamChunks(request, request.chunkSize, algorithms[0]) : undefined;
+  const stream = openStream(path);
+  // A reader that waits for a pipe looks at no flag: the watch tears the stream away from it.
+  const watch = setInterval(() => job.control.cancelled && stream.destroy(cancelError()), 20);
+  let size = 0;
+  try {
+    for await (const piece of stream as AsyncIterable<Buffer>) {
+      job.throwIfCancelled();
+      for (const digest of whole) digest.update(piece);
+      chunks?.update(piece);
+      size += piece.length;
+      job.control.advance(piece.length);
+    }
+  } catch (error) {
+    job.throwIfCancelled();
+    throw toDiskImageError(error, { path, operation: 'hash' });
+  } finally {
+    clearInterval(watch);
+    stream.destroy();
+  }
+  job.control.total = size;
+  const digests: HashOutcome['digests'] = {};
+  for (const [i, name] of algorithms.entries()) digests[name] = whole[i].digest('hex');
+  return { path, size, digests, chunks: chunks?.finish() };
+}
+
+function openStream(path: string): Readable {
+  if (path !== '-') return createReadStream(path, { highWaterMark: 2 ** 20 });
+  if (isMainThread) return process.stdin;
+  throw new DiskImageError('INVALID_ARGUMENT', 'Standard input can be digested in the main thread only', {
+    path,
+    operation: 'hash',
+  });
+}
+
+function cancelError(): DiskImageError {
+  return new DiskImageError('CANCELLED', 'hash was cancelled', { operation: 'hash' });
+}
+
+class StreamChunks {
+  readonly #request: HashRequest;
+  readonly #size: number;
+  readonly #algorithm: HashAlgorithm;
+  readonly #collector: ChunkCollector;
+  #current: Hash | undefined;
+  #filled = 0;
+  #total = 0;
+
+  constructor(request: HashRequest, size: number, algorithm: HashAlgorithm) {
+    this.#request = request;
+    this.#size = size;
+    this.#algorithm = algorithm;
+    this.#collector = new ChunkCollector(request);
+  }
+
+  update(piece: Buffer): void {
+    this.#total += piece.length;
+    checkChunkCount(this.#request, this.#total, this.#algorithm);
+    for (let at = 0; at < piece.length; ) {
+      const take = Math.min(piece.length - at, this.#size - this.#filled);
+      this.#current ??= createHash(this.#algorithm);
+      this.#current.update(piece.subarray(at, at + take));
+      at += take;
+      this.#filled += take;
+      if (this.#filled === this.#size) this.#close();
+    }
+  }
+
+  finish() {
+    this.#close();
+    return this.#collector.result;
+  }
+
+  #close(): void {
+    if (!this.#current) return;
+    this.#collector.push(this.#current.digest());
+    this.#current = undefined;
+    this.#filled = 0;
+  }
+}
