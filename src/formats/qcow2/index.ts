@@ -1,4 +1,5 @@
 import type { ImageFormat } from '../../disk/format.js';
+import { checkQcow2 } from './check/index.js';
 import { QCOW2_MAGIC } from './constants.js';
 import { composeQcow2, createQcow2 } from './create.js';
 import { openQcow2 } from './open.js';
@@ -10,6 +11,7 @@ export const qcow2: ImageFormat = {
   probe: (head) =>
     head.length >= 8 && head.readUInt32BE(0) === QCOW2_MAGIC && head.readUInt32BE(4) >= 2 ? 100 : 0,
   open: openQcow2,
+  check: (disk, control) => checkQcow2(disk, control),
   createOptions: qcow2CreateOptions,
   create: createQcow2,
   compose: composeQcow2,

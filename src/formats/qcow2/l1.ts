@@ -44,12 +44,17 @@ export class L1Table {
 
 /**
  * Reads `entries` entries at `offset`. The caller has checked both against limits and the file's size.
- * @throws CORRUPT_IMAGE when the file ends first.
+ * @throws CORRUPT_IMAGE when the file ends first, unless `zeroFill`.
  */
-export async function readL1(file: HostFile, offset: number, entries: number): Promise<L1Table> {
+export async function readL1(
+  file: HostFile,
+  offset: number,
+  entries: number,
+  options: { zeroFill?: boolean } = {},
+): Promise<L1Table> {
   // Its own ArrayBuffer: words need alignment that pooled Buffers do not have.
   const bytes = new Uint8Array(entries * 8);
-  if (entries > 0 && (await file.read(bytes, offset)) < bytes.length) {
+  if (entries > 0 && (await file.read(bytes, offset)) < bytes.length && !options.zeroFill) {
     throw new DiskImageError(
       'CORRUPT_IMAGE',
       `The L1 table at offset ${offset} needs ${bytes.length} bytes, but '${file.path}' ends before`,

@@ -44,9 +44,11 @@ export type ClusterTypeCode = (typeof ClusterType)[keyof typeof ClusterType];
  */
 export function clusterType(hi: number, lo: number, externalData: boolean): ClusterTypeCode {
   if (hi & COMPRESSED_HI) return ClusterType.compressed;
-  const placed = entryOffset(hi, lo) !== 0 || (externalData && (hi & COPIED_HI) !== 0);
-  if (lo & ZERO_LO) return placed ? ClusterType.zeroPlaced : ClusterType.zero;
-  return placed ? ClusterType.data : ClusterType.unallocated;
+  const offset = entryOffset(hi, lo);
+  if (lo & ZERO_LO) return offset !== 0 ? ClusterType.zeroPlaced : ClusterType.zero;
+  return offset !== 0 || (externalData && (hi & COPIED_HI) !== 0)
+    ? ClusterType.data
+    : ClusterType.unallocated;
 }
 
 /**

@@ -130,7 +130,7 @@ function mapStandardTable(
     }
     const zero = (lo & ZERO_LO) !== 0;
     const offset = entryOffset(hi, lo);
-    if (offset !== 0 || (externalData && hi & COPIED_HI)) {
+    if (offset !== 0 || (externalData && !zero && hi & COPIED_HI)) {
       for (
         let expected = lo + clusterSize;
         next < stop && words[2 * next + 1] === expected && words[2 * next] === hi;

@@ -49,9 +49,6 @@ export async function readSnapshots(
         reader.offset,
       );
     }
-    if (header.version >= 3 && extraLength < 16) {
-      throw corrupt(file, `${what} has ${extraLength} bytes of extra data, below 16`, reader.offset);
-    }
     const extra = Buffer.from(await reader.take(extraLength, what));
     const id = (await reader.take(idLength, what)).toString('utf8');
     const name = (await reader.take(nameLength, what)).toString('utf8');
