@@ -10,6 +10,7 @@ import { type L1Table, readL1 } from './l1.js';
 import { L2Cache } from './l2Cache.js';
 import type { Layer } from './layer.js';
 import { mapLayer } from './map.js';
+import { detectMetadataPreallocation } from './preallocated.js';
 import type { Snapshot, SnapshotTable } from './snapshots.js';
 
 export interface Qcow2Parts {
@@ -41,6 +42,7 @@ export class Qcow2Disk implements Disk {
   readonly l2: L2Cache;
   #l1: L1Table | undefined;
   #scratch: ExtentColumns | undefined;
+  #preallocated: Promise<boolean> | undefined;
 
   constructor(parts: Qcow2Parts) {
     this.file = parts.file;
@@ -131,6 +133,11 @@ export class Qcow2Disk implements Disk {
 
   info(): Promise<DiskInfo> {
     return infoOf(this);
+  }
+
+  metadataPreallocated(): Promise<boolean> {
+    this.#preallocated ??= detectMetadataPreallocation(this.file, this.header);
+    return this.#preallocated;
   }
 
   async close(): Promise<void> {

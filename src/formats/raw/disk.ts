@@ -42,19 +42,11 @@ export class RawDisk implements Disk {
       at = next;
     }
     if (at >= fileEnd && at < end) {
-      this.#push(into, this.#tailKind(into, at), at, end);
+      // Bytes of the last sector that the file does not have read as zeros.
+      this.#push(into, Kind.zero, at, end);
       at = end;
     }
     return at;
-  }
-
-  /**
-   * Bytes of the last sector that the file does not have read as zeros. They belong to the last run, as QEMU
-   * maps whole sectors: the engine pads a short read there.
-   */
-  #tailKind(into: ExtentColumns, at: number): typeof Kind.data | typeof Kind.zero {
-    const last = into.count - 1;
-    return last >= 0 && into.end() === at && into.kind[last] === Kind.data ? Kind.data : Kind.zero;
   }
 
   #push(into: ExtentColumns, kind: typeof Kind.data | typeof Kind.zero, start: number, end: number): void {
