@@ -77,6 +77,8 @@ export interface PackSink {
   groupBytes: number;
   /** Bytes allocated for each group, multiple of clusterSize, contiguous (1 cluster in qcow2). */
   groupTableBytes: number;
+  /** Compressed clusters that may share one host cluster (the largest refcount); undefined or 0 = any number. */
+  refcountMax?: number;
   /** Clusters that are all zero are not written: reported with host = 0 in `zeroed` when reportZeros. */
   detectZeros: boolean;
   /** Also report clusters inside data or zero rows that turned out zero (needed over a backing file). */
@@ -154,8 +156,10 @@ export interface BatchResult {
   chunks?: Uint8Array;
   /** compare: first differing guest byte of this batch, -1 = none. */
   mismatch?: number;
-  /** salvage: places that could not be read: guest offset and length pairs, and the first error's text. */
+  /** salvage: places that could not be read: guest offset and length pairs. */
   unreadable?: Float64Array;
+  /** salvage: sentence of the error at the first of them. */
+  unreadableReason?: string;
 }
 
 export interface JobTotals extends BatchResult {

@@ -12,28 +12,11 @@ namespace {
 
 constexpr int kDefaultLevel = 3;
 
-#ifdef BASECOW_HAVE_ZSTD
-using InBuffer = ZSTD_inBuffer;
-using OutBuffer = ZSTD_outBuffer;
-#else
-// The stable part of zstd's ABI, so that no header is needed to use the library of the machine.
-struct InBuffer {
-  const void* src;
-  size_t size;
-  size_t pos;
-};
-struct OutBuffer {
-  void* dst;
-  size_t size;
-  size_t pos;
-};
-#endif
-
 struct Zstd {
   void* (*create_decoder)();
   size_t (*free_decoder)(void*);
-  size_t (*reset_decoder)(void*, int);
-  size_t (*decode)(void*, OutBuffer*, InBuffer*);
+  size_t (*frame_size)(const void*, size_t);
+  size_t (*decode)(void*, void*, size_t, const void*, size_t);
   void* (*create_encoder)();
   size_t (*free_encoder)(void*);
   size_t (*encode)(void*, void*, size_t, const void*, size_t, int);
@@ -46,11 +29,9 @@ const Zstd* FindZstd() {
   static const Zstd functions = {
       []() -> void* { return ZSTD_createDCtx(); },
       [](void* context) { return ZSTD_freeDCtx(static_cast<ZSTD_DCtx*>(context)); },
-      [](void* context, int what) {
-        return ZSTD_DCtx_reset(static_cast<ZSTD_DCtx*>(context), static_cast<ZSTD_ResetDirective>(what));
-      },
-      [](void* context, OutBuffer* out, InBuffer* in) {
-        return ZSTD_decompressStream(static_cast<ZSTD_DCtx*>(context), out, in);
+      &ZSTD_findFrameCompressedSize,
+      [](void* context, void* out, size_t capacity, const void* in, size_t length) {
+        return ZSTD_decompressDCtx(static_cast<ZSTD_DCtx*>(context), out, capacity, in, length);
       },
       []() -> void* { return ZSTD_createCCtx(); },
       [](void* context) { return ZSTD_freeCCtx(static_cast<ZSTD_CCtx*>(context)); },
@@ -79,8 +60,8 @@ struct Loaded {
     if (library == nullptr) return;
     usable = Find(library, "ZSTD_createDCtx", &functions.create_decoder) &&
              Find(library, "ZSTD_freeDCtx", &functions.free_decoder) &&
-             Find(library, "ZSTD_DCtx_reset", &functions.reset_decoder) &&
-             Find(library, "ZSTD_decompressStream", &functions.decode) &&
+             Find(library, "ZSTD_findFrameCompressedSize", &functions.frame_size) &&
+             Find(library, "ZSTD_decompressDCtx", &functions.decode) &&
              Find(library, "ZSTD_createCCtx", &functions.create_encoder) &&
              Find(library, "ZSTD_freeCCtx", &functions.free_encoder) &&
              Find(library, "ZSTD_compressCCtx", &functions.encode) &&
@@ -94,8 +75,6 @@ const Zstd* FindZstd() {
   return loaded.usable ? &loaded.functions : nullptr;
 }
 #endif
-
-constexpr int kResetSession = 1;
 
 Status Missing() {
   Status status;
@@ -122,19 +101,19 @@ Status ZstdDecoder::Open() {
 bool ZstdDecoder::Decode(const uint8_t* in, size_t length, uint8_t* out, size_t unit) {
   const Zstd* zstd = FindZstd();
   if (zstd == nullptr || context_ == nullptr) return false;
-  zstd->reset_decoder(context_, kResetSession);
-  InBuffer input{in, length, 0};
-  OutBuffer output{out, unit, 0};
-  size_t hint = 0;
-  while (output.pos < output.size) {
-    const size_t in_before = input.pos;
-    const size_t out_before = output.pos;
-    hint = zstd->decode(context_, &output, &input);
-    if (zstd->is_error(hint) != 0) return false;
-    if (input.pos == in_before && output.pos == out_before) return false;
+  // Frame by frame straight into `out`: the streaming interface would allocate whatever window a hostile
+  // frame header claims.
+  size_t read = 0;
+  size_t made = 0;
+  while (made < unit) {
+    const size_t frame = zstd->frame_size(in + read, length - read);
+    if (zstd->is_error(frame) != 0 || frame == 0) return false;
+    const size_t size = zstd->decode(context_, out + made, unit - made, in + read, frame);
+    if (zstd->is_error(size) != 0) return false;
+    read += frame;
+    made += size;
   }
-  // Not 0: the frame holds more than the unit, so it is not what was written for it.
-  return hint == 0;
+  return true;
 }
 
 ZstdEncoder::~ZstdEncoder() {

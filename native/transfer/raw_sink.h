@@ -1,0 +1,56 @@
+// Writes guest bytes to a host file at their own offset, or where a placement says (RawSink in
+// src/native.ts). Gaps between rows are left alone.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "transfer/sink.h"
+
+namespace basecow {
+
+enum class ZeroPolicy : uint8_t { kSkip, kPunch, kWrite };
+
+struct RawOptions {
+  int fd = -1;
+  std::string path;
+  uint64_t shift = 0;
+  /// Bytes, multiple of 512; 0 = data is written as it is.
+  uint64_t detect_zeros = 0;
+  ZeroPolicy zeros = ZeroPolicy::kSkip;
+  bool offload = false;
+  bool drop_cache = false;
+};
+
+Status ValidateRaw(const RawOptions& options);
+
+class RawSink : public Sink {
+ public:
+  explicit RawSink(RawOptions options);
+
+  [[nodiscard]] bool Skips(const Row* row) const override;
+  [[nodiscard]] uint64_t ZeroRun() const override;
+  Status Check(const Batch& batch) override;
+  Status Process(Worker& worker, Task& task) override;
+  Status Leave(Worker& worker) override;
+
+ private:
+  enum class Way : uint8_t { kClone, kCopyRange, kReadWrite };
+
+  /// Calls `put(host, from, to)` for guest [from, to), cut where its placement changes.
+  template <class Put>
+  Status Where(const Task& task, uint64_t from, uint64_t to, Put&& put) const;
+  Status PutData(Worker& worker, Task& task, uint64_t from, uint64_t to, const uint8_t* data);
+  Status PutZeros(Worker& worker, Task& task, uint64_t from, uint64_t to);
+  Status Write(Worker& worker, Task& task, uint64_t host, uint64_t guest, const uint8_t* data, size_t length);
+  Status Zero(Worker& worker, Task& task, uint64_t host, uint64_t guest, uint64_t length);
+  /// Inside the kernel, as far as that goes; `*done` bytes of [from, to).
+  Status Offload(Worker& worker, Task& task, const SourceFile& file, const Row& row, uint64_t from,
+                 uint64_t to, uint64_t* done);
+
+  const RawOptions options_;
+  /// Cheapest way that has not been refused yet; a hint, so threads need not agree.
+  std::atomic<Way> way_;
+};
+
+}  // namespace basecow

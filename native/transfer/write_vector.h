@@ -1,0 +1,31 @@
+// Gathers pieces that lie next to each other in a file into as few pwritev calls as possible.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/status.h"
+
+namespace basecow {
+
+class VectorWriter {
+ public:
+  /// `guest` offsets are for error messages.
+  VectorWriter(int fd, const std::string& path) : fd_(fd), path_(path) {}
+
+  Status Add(const uint8_t* data, size_t length, uint64_t offset, uint64_t guest);
+  Status Flush();
+
+ private:
+  int fd_;
+  const std::string& path_;
+  std::vector<iovec> pieces_;
+  uint64_t begin_ = 0;
+  uint64_t end_ = 0;
+  uint64_t guest_ = 0;
+};
+
+}  // namespace basecow
