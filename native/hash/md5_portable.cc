@@ -87,8 +87,6 @@ BASECOW_INLINE void Compress(uint32_t* const (&states)[lanes], const uint8_t* co
     data[n] = starts[n];
   }
   for (; blocks != 0; --blocks) {
-    const Lanes<lanes> before = v;
-
 #define STEP(f, a, b, c, d, word, s, k) \
   for (int n = 0; n < lanes; ++n) f<s>(v.a[n], v.b[n], v.c[n], v.d[n], Load(data[n], word), k)
 #define FOUR(f, s0, s1, s2, s3, w0, k0, w1, k1, w2, k2, w3, k3) \
@@ -122,18 +120,12 @@ BASECOW_INLINE void Compress(uint32_t* const (&states)[lanes], const uint8_t* co
 #undef STEP
 
     for (int n = 0; n < lanes; ++n) {
-      v.a[n] += before.a[n];
-      v.b[n] += before.b[n];
-      v.c[n] += before.c[n];
-      v.d[n] += before.d[n];
+      states[n][0] = v.a[n] += states[n][0];
+      states[n][1] = v.b[n] += states[n][1];
+      states[n][2] = v.c[n] += states[n][2];
+      states[n][3] = v.d[n] += states[n][3];
       data[n] += kMd5Block;
     }
-  }
-  for (int n = 0; n < lanes; ++n) {
-    states[n][0] = v.a[n];
-    states[n][1] = v.b[n];
-    states[n][2] = v.c[n];
-    states[n][3] = v.d[n];
   }
 }
 
