@@ -19,6 +19,9 @@ export interface Standing {
   ended: boolean;
 }
 
+/** A fixed VHD's footer, which the guest does not see, may still turn out to be the last of the bytes so far. */
+const TRAILER_BYTES = 512;
+
 type Matched = Report & { match: DetectedFormat };
 
 const partitioned: readonly FormatName[] = ['gpt', 'mbr'];
@@ -129,7 +132,8 @@ export function conclude(standing: Standing, inquiries: readonly Inquiry[]): Ins
     : sizes.length > 0
       ? Math.max(...sizes)
       : undefined;
-  violations.push(...sizeViolation(asIs ? position : known, options.maxVirtualSize));
+  const least = asIs ? position - (ended ? 0 : TRAILER_BYTES) : known;
+  violations.push(...sizeViolation(least, options.maxVirtualSize));
   if (raw && ended) {
     for (const warning of reports.flatMap((report) => report.warnings)) warnings.push(warning);
   }

@@ -7,6 +7,7 @@ const COOKIE = 'conectix';
 const FOOTER_BYTES = 512;
 const DYNAMIC_HEADER_BYTES = 1024;
 const SECTOR = 512;
+const MAX_CYLINDERS = 65535;
 const FIXED = 2;
 const DYNAMIC = 3;
 const DIFFERENCING = 4;
@@ -41,10 +42,13 @@ function judgeFooter(report: Report, footer: Buffer, at: number): void {
       at + 12,
     );
   }
-  // Some readers take the geometry for the size, others the size field: the larger one counts.
+  // Some readers take the geometry for the size, others the size field: the larger one counts. The largest geometry
+  // says only that the disk is too large for one.
   const bytes = footer.readBigUInt64BE(48);
-  const geometry = BigInt(footer.readUInt16BE(56)) * BigInt(footer[58]) * BigInt(footer[59]) * BigInt(SECTOR);
-  report.setVirtualSize(bytes > geometry ? bytes : geometry, at + 48);
+  const cylinders = footer.readUInt16BE(56);
+  const geometry = cylinders * footer[58] * footer[59] * SECTOR;
+  const useful = cylinders < MAX_CYLINDERS && BigInt(geometry) > bytes;
+  report.setVirtualSize(useful ? BigInt(geometry) : bytes, at + 48);
   const type = footer.readUInt32BE(60);
   if (type === DIFFERENCING)
     report.refuse('backing-file', 'the VHD is a child of another image (type 4)', at + 60);
@@ -125,8 +129,9 @@ function* dynamicHeader(report: Report, footer: Buffer): Steps {
     );
     return;
   }
-  if (report.virtualSize !== undefined && report.virtualSize > entries * blockBytes) {
-    report.refuse('invalid-header', `${entries} VHD blocks cannot hold ${report.virtualSize} bytes`, at + 28);
+  const diskBytes = u64be(footer, 48);
+  if (diskBytes > entries * blockBytes) {
+    report.refuse('invalid-header', `${entries} VHD blocks cannot hold ${diskBytes} bytes`, at + 28);
   }
   if (table < at + DYNAMIC_HEADER_BYTES) {
     report.refuse(
