@@ -103,9 +103,13 @@ async function convertDisks(
 ): Promise<ConvertOutcome> {
   const whole = new Concatenation(sources);
   job.control.total = whole.virtualSize;
+  const backingSize = hasBacking(request) ? await targetBackingSize(request) : undefined;
   const { target, disk } = await openTarget(request, whole.virtualSize, job);
   try {
-    const outcome = await transfer(request, sources, whole, target, job);
+    const { sink, alignment } = target;
+    const cluster = sink.type === 'pack' ? sink.clusterSize : alignment;
+    const map = backingSize === undefined ? whole : new OwnLayer(sources[0], cluster, backingSize);
+    const outcome = await transfer(request, sources, map, target, job);
     job.throwIfCancelled();
     await target.publish({ sync: request.targetCache !== 'unsafe' });
     return outcome;
@@ -118,7 +122,7 @@ async function convertDisks(
 async function transfer(
   request: ConvertRequest,
   sources: readonly Disk[],
-  whole: GuestMap,
+  map: GuestMap,
   target: ConvertTarget,
   job: Job,
 ): Promise<ConvertOutcome> {
@@ -129,9 +133,6 @@ async function transfer(
       ? { ...target.sink, offload: true, detectZeros: 0 }
       : target.sink;
   const cluster = sink.type === 'pack' ? sink.clusterSize : alignment;
-  const map = hasBacking(request)
-    ? new OwnLayer(sources[0], cluster, await targetBackingSize(request))
-    : whole;
   const segment = segmentSize(sources, alignment);
   const step = Math.max(segment, alignment);
   const batches = new Batches(map, {
@@ -143,7 +144,7 @@ async function transfer(
         ? Math.max(step, cluster * MAX_BATCH_CLUSTERS)
         : Math.max(step, MAX_BATCH_SPAN),
   });
-  const outcome: ConvertOutcome = { virtualSize: whole.virtualSize, written: 0, unreadable: [] };
+  const outcome: ConvertOutcome = { virtualSize: map.virtualSize, written: 0, unreadable: [] };
   const totals = await runTransfer(job, {
     options: {
       sink,
@@ -184,6 +185,12 @@ async function openTarget(
 ): Promise<{ target: ConvertTarget; disk?: Disk }> {
   const { path, format: name, gate, limits, lock = true } = request.target;
   const format = formatByName(name);
+  if (hasBacking(request) && !format.createOptions?.some((spec) => spec.name === 'backing_file')) {
+    throw new DiskImageError('INVALID_ARGUMENT', `Backing file not supported for file format '${name}'`, {
+      path,
+      operation: 'convert',
+    });
+  }
   const wanted: TargetRequest = {
     size,
     options: targetOptions(request),
@@ -237,19 +244,17 @@ function cannotWrite(format: string, path: string): DiskImageError {
   );
 }
 
-/** Bytes of the target's backing file; undefined when it can't be told: then zeros are marked everywhere. */
-async function targetBackingSize(request: ConvertRequest): Promise<number | undefined> {
+/**
+ * Bytes of the target's backing file: zeros behind its end need no marking.
+ * @throws BACKING_*: a target that could not be opened is not made.
+ */
+async function targetBackingSize(request: ConvertRequest): Promise<number> {
   const { path, gate, limits, lock } = request.target;
   const { backing_file: name, backing_fmt: format } = targetOptions(request);
-  try {
-    const backing = await openBackingFor(path, name, format, { gate: resolveGate(gate), limits, lock });
-    const { virtualSize } = backing;
-    await backing.close();
-    return virtualSize;
-  } catch {
-    // Only an economy depends on it, as in QEMU; what is wrong with the file shows where it is used.
-    return undefined;
-  }
+  const backing = await openBackingFor(path, name, format, { gate: resolveGate(gate), limits, lock });
+  const { virtualSize } = backing;
+  await backing.close();
+  return virtualSize;
 }
 
 /** One raw file into a new raw file with copy offload: the kernel can share the whole file in one call. */

@@ -17,6 +17,16 @@ export function checkConvertRequest(request: ConvertRequest): void {
   if (sources.length > 1 && hasBacking(request)) {
     refuse('Having a backing file for the target makes no sense when concatenating multiple input images');
   }
+  if (hasBacking(request) && !(target.backing?.format ?? target.options?.backing_fmt)) {
+    throw new DiskImageError(
+      'BACKING_FORMAT_MISSING',
+      'Use of backing file requires explicit backing format',
+      {
+        path: target.path,
+        operation: 'convert',
+      },
+    );
+  }
   if (
     sparseSize !== undefined &&
     !(
@@ -37,13 +47,13 @@ export function checkConvertRequest(request: ConvertRequest): void {
     if (request.salvage) refuse('Cannot use copy offloading in salvaging mode');
   }
   if (request.targetIsZero) {
-    if (!request.noCreate) refuse('targetIsZero (--target-is-zero) requires noCreate (-n)');
+    if (!request.noCreate) refuse('--target-is-zero requires use of -n flag');
     if (hasBacking(request)) {
       refuse('Cannot use --target-is-zero when the destination image has a backing file');
     }
   }
   if (request.noCreate && target.options && Object.keys(target.options).length > 0) {
-    refuse('Target options (-o) have no effect when skipping image creation');
+    refuse('-o has no effect when skipping image creation');
   }
   if (request.compressionLevel !== undefined && !request.compress) {
     refuse('compressionLevel has no effect without compress');

@@ -1,0 +1,74 @@
+// The public API: re-exports, nothing else.
+export { JobControl, type Progress } from './disk/control.js';
+export {
+  type Disk,
+  type DiskInfo,
+  type FormatSpecificValue,
+  isWritable,
+  type MapOptions,
+  type SnapshotInfo,
+  type WritableDisk,
+} from './disk/disk.js';
+export { DiskImageError, type DiskImageErrorCode, type DiskImageErrorDetails } from './disk/errors.js';
+export { type Codec, type Extent, ExtentColumns, Kind, type KindCode, NO_FILE } from './disk/extents.js';
+export type {
+  CheckResult,
+  CreateOptionSpec,
+  CreateOptions,
+  CreateOutcome,
+  MeasureResult,
+  SnapshotSelector,
+} from './disk/format.js';
+export type { Gate, GateVerdict, ImplicitOpen } from './disk/gate.js';
+export { denyAll, type GateSpec, likeQemu, localFiles, resolveGate } from './disk/gates.js';
+export type { HostFile } from './disk/hostFile.js';
+export { defaultLimits, type Limits } from './disk/limits.js';
+export { type GuestOffset, guestOffset, type HostOffset, hostOffset } from './disk/offsets.js';
+export {
+  createReadStream,
+  extentBatches,
+  extents,
+  type ReadStreamOptions,
+  readDisk,
+} from './disk/view.js';
+export { type OpenDiskOptions, openDisk, probeFormat } from './formats/open.js';
+export { formatByName, formatNames } from './formats/registry.js';
+export type { EngineInfo } from './native.js';
+export { type CheckOutcome, type CheckRequest, check } from './operations/check.js';
+export { type CompareOutcome, type CompareRequest, compare } from './operations/compare.js';
+export {
+  type ConvertOutcome,
+  type ConvertRequest,
+  type ConvertTargetSpec,
+  convert,
+} from './operations/convert.js';
+export { type CopyImageOutcome, type CopyImageRequest, copyImage } from './operations/copyImage.js';
+export { type CreateImageOptions, createImage } from './operations/create.js';
+export type { TypedCreateOptions } from './operations/createOptions.js';
+export {
+  type CreateOverlaysOptions,
+  createOverlays,
+  type OverlayOutcome,
+  type OverlayRequest,
+} from './operations/createOverlays.js';
+export { engineInfo } from './operations/engineInfo.js';
+export {
+  type ChunkDigests,
+  chunkDigest,
+  type HashAlgorithm,
+  type HashOutcome,
+  type HashRequest,
+  hash,
+} from './operations/hash.js';
+export { type InfoRequest, info, infoChain } from './operations/info.js';
+export type { JobSettings } from './operations/job.js';
+export { type MapEntry, type MapRequest, map, mapAll } from './operations/map.js';
+export type { CacheMode, ImageSource } from './operations/source.js';
+export type { PoolJobSettings, PoolOptions } from './pool/jobPool.js';
+export type {
+  PooledCreateRequest,
+  PooledOverlaysRequest,
+  PoolOperations,
+  Sendable,
+} from './pool/operations.js';
+export { Pool } from './pool/pool.js';

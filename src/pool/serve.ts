@@ -1,0 +1,30 @@
+import { JobControl } from '../disk/control.js';
+import type { JobSettings } from '../operations/job.js';
+import { type PackedError, packError } from './errorTransport.js';
+import type { JobMessage, JobReply } from './protocol.js';
+import { beginJob } from './shares.js';
+
+/** An operation as a worker runs it. `pack` makes its result cloneable. */
+export interface PooledOperation {
+  // biome-ignore lint/suspicious/noExplicitAny: requests differ by operation; Pool's methods carry the types.
+  run(request: any, settings: JobSettings): Promise<unknown>;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  pack?(value: any): unknown;
+}
+
+/** The function a worker exports: runs the job a message describes, and answers instead of throwing. */
+export function serve(operations: Readonly<Record<string, PooledOperation>>) {
+  return async (message: JobMessage): Promise<JobReply> => {
+    const threads = beginJob(message);
+    try {
+      const operation = operations[message.operation];
+      const value = await operation.run(message.request, {
+        control: new JobControl(message.control),
+        threads,
+      });
+      return { value: operation.pack ? operation.pack(value) : value };
+    } catch (error) {
+      return { error: packError(error) as PackedError };
+    }
+  };
+}
