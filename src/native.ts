@@ -277,7 +277,13 @@ export interface NativeAddon {
   ): Promise<void>;
 
   /** Writes many pieces: data[i] of `lengths[i]` bytes, consecutive in `buffer`, go to offsets[i]. */
-  writePieces(fd: number, path: string, buffer: Uint8Array, offsets: Float64Array, lengths: Uint32Array): Promise<void>;
+  writePieces(
+    fd: number,
+    path: string,
+    buffer: Uint8Array,
+    offsets: Float64Array,
+    lengths: Uint32Array,
+  ): Promise<void>;
 
   /** Publishes files one by one on engine threads; with `groupSync` one syncfs per filesystem comes before any name appears. */
   publishFiles(files: PublishFile[], groupSync: boolean): Promise<PublishOutcome[]>;

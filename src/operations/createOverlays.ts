@@ -4,12 +4,18 @@ import type { ComposedImage } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import type { Limits } from '../disk/limits.js';
-import { asPublishFile, isFree, publishError, replaceFile } from '../formats/publish.js';
+import { asPublishFile, isFree, publishError } from '../formats/publish.js';
 import { native } from '../native.js';
-import { type CreatableFormat, creatable, creationOptions } from './create.js';
+import {
+  type CreatableFormat,
+  type CreateImageOptions,
+  creatable,
+  createImage,
+  creationOptions,
+} from './create.js';
 import type { TypedCreateOptions } from './createOptions.js';
 import { type Job, type JobSettings, runJob } from './job.js';
-import { backingSize, checkBackingName } from './newBacking.js';
+import { backingSize } from './newBacking.js';
 
 /** One overlay. Requests that share their options object share the work of parsing it. */
 export interface OverlayRequest {
@@ -28,6 +34,8 @@ export interface OverlayRequest {
 export interface CreateOverlaysOptions extends JobSettings {
   /** Everything is on stable storage before any name appears: one syncfs per filesystem for the whole group. Default true. */
   sync?: boolean;
+  /** Replace files that have an overlay's name. Default true; `false` = such an overlay fails with IO/EEXIST. */
+  replace?: boolean;
   /** QEMU's locks, on existing targets and while a base is looked at. Default true. */
   lock?: boolean;
   /** Rules for the base images; default `local`. */
@@ -88,8 +96,7 @@ async function makeGroup(
   composer: Composer,
   options: CreateOverlaysOptions,
 ): Promise<OverlayOutcome[]> {
-  const sync = options.sync ?? true;
-  const lock = options.lock ?? true;
+  const { gate, limits, sync = true, lock = true } = options;
   const outcomes: OverlayOutcome[] = [];
   const fresh: { request: OverlayRequest; outcome: OverlayOutcome; image: ComposedImage }[] = [];
   const occupied: typeof fresh = [];
@@ -104,24 +111,36 @@ async function makeGroup(
       outcome.error = toDiskImageError(error, { path: request.path, operation: 'create' });
     }
   }
+  // One file is synced by itself: syncfs would wait for everything else on the filesystem too.
+  const alone = fresh.length === 1;
   const published = await native.publishFiles(
-    fresh.map(({ outcome, image }) => asPublishFile({ path: outcome.path, ...image }, false)),
-    sync,
+    fresh.map(({ outcome, image }) => asPublishFile({ path: outcome.path, ...image }, sync && alone)),
+    sync && !alone,
   );
   published.forEach(({ error }, i) => {
     // Somebody took the name since it was looked at.
     if (error?.code === 'EEXIST') occupied.push(fresh[i]);
     else if (error) fresh[i].outcome.error = publishError(error, fresh[i].outcome.path);
   });
-  for (const { request, outcome, image } of occupied) {
+  // Replacing wants locks, and a look at each chain: a file of its own chain must not be the one replaced.
+  for (const { request, outcome } of occupied) {
     try {
-      await composer.checkBase(request);
-      await replaceFile({ path: outcome.path, ...image }, { sync, lock });
+      if (options.replace === false) throw taken(outcome.path);
+      await createImage(request.path, { ...imageOptions(request), gate, limits, sync, lock });
     } catch (error) {
       outcome.error = toDiskImageError(error, { path: outcome.path, operation: 'create' });
     }
   }
   return outcomes;
+}
+
+function taken(path: string): DiskImageError {
+  return new DiskImageError('IO', `'${path}' exists already`, {
+    path,
+    operation: 'create',
+    errno: 'EEXIST',
+    syscall: 'link',
+  });
 }
 
 /** Compositions by what they depend on, so that a thousand overlays of one base cost one. */
@@ -148,23 +167,11 @@ class Composer {
     return image;
   }
 
-  /** An overlay that replaces a file must not replace one of its own chain: that is seen for its own path only. */
-  async checkBase({ path, backingFile, backingFormat }: OverlayRequest): Promise<void> {
-    const { limits, lock } = this.#options;
-    const backing = { name: backingFile, format: backingFormat };
-    checkBackingName(path, backing);
-    await backingSize(path, backing, { gate: this.#gate, limits, lock });
-  }
-
   async #build(request: OverlayRequest, base: string): Promise<ComposedImage> {
-    const { path, options = {} } = request;
-    const format = creatable(request.format ?? 'qcow2');
-    const { text, backing } = creationOptions(path, format, {
-      ...options,
-      backingFile: request.backingFile,
-      backingFormat: request.backingFormat,
-      format: format.name,
-    });
+    const { path } = request;
+    const image = imageOptions(request);
+    const format = creatable(image.format);
+    const { text, backing } = creationOptions(path, format, image);
     if (!backing) throw new RangeError('an overlay has a backing file');
     let inherited = this.#sizes.get(base);
     if (!inherited) {
@@ -185,6 +192,11 @@ class Composer {
     }
     return id;
   }
+}
+
+function imageOptions(request: OverlayRequest): CreateImageOptions {
+  const { backingFile, backingFormat, size, format = 'qcow2', options } = request;
+  return { ...options, backingFile, backingFormat, size, format };
 }
 
 function composed(

@@ -1,7 +1,9 @@
+import { statSync } from 'node:fs';
 import type { ComposedImage, CreateOutcome, CreateRequest } from '../../disk/format.js';
 import type { NewFile } from '../../disk/newFile.js';
 import { requestedSize } from '../optionText.js';
 import { checkDeviceSize, createNewFile, publishSmallFile } from '../publish.js';
+import { clearDevice } from './clearDevice.js';
 import { createDataFile } from './dataFile.js';
 import { type Geometry, geometry, type Layout, planLayout, tooLarge } from './layout.js';
 import { newImageHeader, refcountBlockBytes, refcountTableBytes } from './newHeader.js';
@@ -23,7 +25,7 @@ interface Plan {
  */
 export async function createQcow2(path: string, request: CreateRequest): Promise<CreateOutcome> {
   const { image, ...plan } = planImage(path, request);
-  if (isSmall(plan.options)) await publishSmallFile({ path, ...image }, request);
+  if (isSmall(plan.options) && !isDevice(path)) await publishSmallFile({ path, ...image }, request);
   else await createLarge(path, { image, ...plan }, request);
   return { virtualSize: image.virtualSize, effective: image.effective };
 }
@@ -35,6 +37,11 @@ export function composeQcow2(
 ): ComposedImage | undefined {
   const { options, image } = planImage(path, request);
   return isSmall(options) ? image : undefined;
+}
+
+/** A device has no name to swap and keeps its old bytes: it goes the long way. */
+function isDevice(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isBlockDevice() ?? false;
 }
 
 function isSmall(options: Qcow2Options): boolean {
@@ -100,7 +107,8 @@ async function createLarge(
     const target = await createNewFile(path, request.lock);
     files.push(target);
     checkDeviceSize(target, layout.fileLength);
-    if (!target.inPlace) await target.file.truncate(layout.fileLength);
+    if (target.inPlace) await clearDevice(target.file, layout);
+    else await target.file.truncate(layout.fileLength);
     for (const { offset, data } of image.pieces) await target.file.write(data, offset);
     await preallocate(target.file, options, shape, layout, request.control);
     for (const file of files) await file.publish({ sync: request.sync });

@@ -2,6 +2,7 @@ import type { ImageFormat } from '../../disk/format.js';
 import { checkQcow2 } from './check/index.js';
 import { QCOW2_MAGIC } from './constants.js';
 import { composeQcow2, createQcow2 } from './create.js';
+import { createQcow2Target } from './createTarget.js';
 import { openQcow2 } from './open.js';
 import { qcow2CreateOptions } from './options.js';
 
@@ -15,4 +16,5 @@ export const qcow2: ImageFormat = {
   createOptions: qcow2CreateOptions,
   create: createQcow2,
   compose: composeQcow2,
+  createTarget: createQcow2Target,
 };

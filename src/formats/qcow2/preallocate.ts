@@ -15,6 +15,7 @@ const CHUNK = 2 ** 20;
 /**
  * Fills the tables of an image with `layout.l2Tables` and reserves host space as the mode says. QEMU leaves the
  * subcluster bitmaps of extended entries empty, so that clusters read as unallocated until they are written.
+ * `reports`: this is the whole job, so its progress counts.
  */
 export async function preallocate(
   file: HostFile,
@@ -22,11 +23,12 @@ export async function preallocate(
   shape: Geometry,
   layout: Layout,
   control: JobControl,
+  reports = true,
 ): Promise<void> {
   if (layout.l2Tables === 0) return;
   const external = options.dataFile !== undefined;
   const reserves = !external && (options.preallocation === 'falloc' || options.preallocation === 'full');
-  control.total = shape.virtualSize;
+  if (reports) control.total = shape.virtualSize;
   await writeRun(
     file,
     layout.refcountBlockOffset,
@@ -40,8 +42,9 @@ export async function preallocate(
   );
   const first = external ? 0 : layout.dataOffset;
   await writeRun(file, layout.l2Offset, layout.l2Tables, shape.clusterSize, control, (index, into) => {
-    into.set(l2Table(shape, index, first));
-    if (!reserves) control.advance(Math.min(shape.l2Coverage, shape.virtualSize - index * shape.l2Coverage));
+    into.set(tableBytes(l2TableWords(shape, index, first)));
+    if (reports && !reserves)
+      control.advance(Math.min(shape.l2Coverage, shape.virtualSize - index * shape.l2Coverage));
   });
   if (
     reserves &&
@@ -52,8 +55,8 @@ export async function preallocate(
   }
 }
 
-/** Table `index`, mapping guest cluster n to host cluster n counted from host offset `first`. */
-function l2Table(shape: Geometry, index: number, first: number): Buffer {
+/** Table `index`, mapping guest cluster n to host cluster n counted from host offset `first`; bitmaps empty. */
+export function l2TableWords(shape: Geometry, index: number, first: number): Uint32Array {
   const words = new Uint32Array(shape.clusterSize / 4);
   const stride = shape.l2EntryBytes / 4;
   const from = index * shape.l2Entries;
@@ -63,7 +66,7 @@ function l2Table(shape: Geometry, index: number, first: number): Buffer {
     words[i * stride] = hi;
     words[i * stride + 1] = lo;
   }
-  return tableBytes(words);
+  return words;
 }
 
 /** Writes `count` items of `bytes` each, one after another from `offset`, about a MiB at a time. */

@@ -2,6 +2,7 @@ import type { ImageFormat } from '../../disk/format.js';
 import { createRaw } from './create.js';
 import { openRaw } from './disk.js';
 import { rawCreateOptions } from './options.js';
+import { createRawTarget, openRawTarget } from './target.js';
 
 /** A file that is the disk, byte for byte. */
 export const raw: ImageFormat = {
@@ -11,4 +12,6 @@ export const raw: ImageFormat = {
   open: openRaw,
   createOptions: rawCreateOptions,
   create: createRaw,
+  createTarget: createRawTarget,
+  openTarget: openRawTarget,
 };
