@@ -1,0 +1,371 @@
+import * as fs from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+import { HostFile } from '../disk/hostFile.js';
+import { parseClaim } from '../inspect/claims.js';
+import { copyImage } from '../operations/copyImage.js';
+import { throwIfAborted } from './abort.js';
+import { type CachedImage, type CacheListing, listCache } from './cacheList.js';
+import { type RemoveOptions, type RemoveOutcome, removeFromCache } from './cacheRemove.js';
+import { type VerifyOptions, type VerifyOutcome, verifyCache } from './cacheVerify.js';
+import { checkBase } from './checkBase.js';
+import { type Digests, parseDigests, type SourceAlgorithm, verifyDigests } from './digests.js';
+import { type ProvisionListener, Steps, type StepTime } from './events.js';
+import type { HttpLimits } from './http/download.js';
+import { makeInstanceDisk } from './instanceDisk.js';
+import type { IntakeRules } from './intake.js';
+import { type HeldLock, LockFolder } from './lock.js';
+import { makeBase } from './makeBase.js';
+import {
+  baseFolder,
+  type CachePaths,
+  cacheKey,
+  cachePaths,
+  instanceFolder,
+  lockFolder,
+  parseBaseName,
+  resizedName,
+} from './names.js';
+import { type BaseRecord, readRecord } from './record.js';
+import { parseSource } from './source.js';
+
+export interface ImageCacheOptions {
+  /** Folder of the instances; the cache is its folder `_base`. Made when something is provisioned. */
+  instances: string;
+  /** Engine threads per operation, 1 to 16. */
+  threads?: number;
+  /** Milliseconds to wait for another process that works on the same image. Default: without limit. */
+  lockTimeout?: number;
+  /** Digest every base when it is made, so that verify() can judge it. Default true. */
+  digestBases?: boolean;
+  http?: HttpLimits;
+}
+
+export interface BaseRequest {
+  /** Any text; its SHA-1 names the base. An image never changes under its id. */
+  imageId: string;
+  /** Path or http(s) URL; needed only when the cache has no base of the image. */
+  source?: string;
+  /** For an http(s) source; not sent on to other origins. */
+  headers?: Record<string, string>;
+  /** Format the source is said to have; content of another format is refused. Default: decided by content. */
+  sourceFormat?: string;
+  /** Expected digests of the source, hexadecimal; all that are given are verified. */
+  digests?: Digests;
+  /** Bytes; an image of a larger virtual size is refused before it is fetched. 0 or undefined: no limit. */
+  size?: number;
+}
+
+export interface ProvisionRequest extends BaseRequest {
+  /** Name of the instance's folder. */
+  instance: string;
+  /** `qcow2` (default): an overlay of the base. `raw`: a copy. */
+  imageType?: 'qcow2' | 'raw';
+  /** What gets `size`: only the instance's disk (`overlay`, default), or a copy of the base in the cache (`base`). */
+  resize?: 'base' | 'overlay';
+}
+
+export interface RunOptions {
+  signal?: AbortSignal;
+  onEvent?: ProvisionListener;
+}
+
+export interface BaseOutcome {
+  imageId: string;
+  /** Path of the base. */
+  base: string;
+  /** Bytes. */
+  virtualSize: number;
+  /** It was there already. */
+  cached: boolean;
+  /** Given digests that the source was found to have, now or when the base was made. */
+  verified: SourceAlgorithm[];
+  /** Given digests that nobody has compared, because the base is older than the wish. */
+  unverified: SourceAlgorithm[];
+}
+
+export interface ProvisionOutcome extends BaseOutcome {
+  instance: string;
+  /** Path of the instance's disk. */
+  disk: string;
+  format: 'qcow2' | 'raw';
+  /** Bytes of the instance's disk. */
+  diskSize: number;
+  /** File the disk is an overlay or a copy of: the base, or the resized base. */
+  backing: string;
+  /** The disk was there already, and was left as it is. */
+  existed: boolean;
+  steps: StepTime[];
+}
+
+interface Run {
+  request: BaseRequest;
+  expected: Digests;
+  paths: CachePaths;
+  steps: Steps;
+  signal?: AbortSignal;
+}
+
+/**
+ * The cache of base images in a folder of instances, and what is made from it. Any number of processes may use one
+ * folder at once, Nova's among them: who needs an image first makes it, the others wait for its lock.
+ */
+export class ImageCache {
+  readonly instances: string;
+  readonly #options: ImageCacheOptions;
+  readonly #locks: LockFolder;
+
+  constructor(options: ImageCacheOptions) {
+    if (options.instances === '')
+      throw new DiskImageError('INVALID_ARGUMENT', 'The instances folder has no name');
+    this.#options = options;
+    this.instances = resolve(options.instances);
+    this.#locks = new LockFolder(lockFolder(this.instances));
+  }
+
+  /**
+   * From an image to the disk of an instance: base from the cache or made, resized base where wanted, overlay or copy.
+   * @throws DiskImageError: IMAGE_TOO_LARGE, IMAGE_UNSAFE, DIGEST_MISMATCH, DOWNLOAD_FAILED, INVALID_ARGUMENT, IO,
+   * CANCELLED …; nothing half-made has a name then.
+   */
+  async provision(request: ProvisionRequest, options: RunOptions = {}): Promise<ProvisionOutcome> {
+    const { instance, imageType = 'qcow2', resize = 'overlay' } = request;
+    const folder = instanceFolder(this.instances, instance);
+    oneOf('image type', imageType, ['qcow2', 'raw']);
+    oneOf('place to resize', resize, ['base', 'overlay']);
+    return this.#locked(request, options, async (run) => {
+      const base = await this.#base(run);
+      const size = Math.max(request.size ?? 0, base.virtualSize);
+      const backing = resize === 'base' ? await this.#resized(run, base, size) : base.base;
+      const family = await this.#family(run.paths, backing);
+      const disk = await run.steps.run('overlay', ({ progress, detail }) => {
+        detail(imageType === 'qcow2' ? `qcow2 on ${backing}` : `raw copy of ${backing}`);
+        const settings = { signal: run.signal, threads: this.#options.threads, onProgress: progress };
+        return makeInstanceDisk({ folder, type: imageType, backing, family, size }, settings);
+      });
+      return {
+        ...base,
+        instance,
+        disk: disk.path,
+        format: disk.format,
+        diskSize: disk.virtualSize,
+        backing,
+        existed: disk.existed,
+        steps: run.steps.times,
+      };
+    });
+  }
+
+  /** The base of an image, from the cache or made. @throws as provision */
+  ensureBase(request: BaseRequest, options: RunOptions = {}): Promise<BaseOutcome> {
+    return this.#locked(request, options, (run) => this.#base(run));
+  }
+
+  /** A copy of the base in the cache, grown to `request.size` bytes; its path is `backing`. @throws as provision */
+  ensureResized(
+    request: BaseRequest & { size: number },
+    options: RunOptions = {},
+  ): Promise<BaseOutcome & { backing: string }> {
+    return this.#locked(request, options, async (run) => {
+      const base = await this.#base(run);
+      return { ...base, backing: await this.#resized(run, base, Math.max(request.size, base.virtualSize)) };
+    });
+  }
+
+  /** An instance's disk from an image that is in the cache. @throws INVALID_ARGUMENT when it is not; as provision */
+  createInstanceDisk(
+    request: Omit<ProvisionRequest, 'source'>,
+    options: RunOptions = {},
+  ): Promise<ProvisionOutcome> {
+    return this.provision({ ...request, source: undefined }, options);
+  }
+
+  /** What is in the cache, and what uses it. */
+  list(options: { signal?: AbortSignal } = {}): Promise<CacheListing> {
+    return listCache(this.instances, options.signal);
+  }
+
+  /** Compares bases with what was recorded when they were made. */
+  verify(options: VerifyOptions = {}): Promise<VerifyOutcome[]> {
+    return verifyCache(this.instances, { threads: this.#options.threads, ...options });
+  }
+
+  /** Removes bases that nothing uses, and what killed runs left. */
+  remove(options: RemoveOptions): Promise<RemoveOutcome[]> {
+    return removeFromCache(this.instances, this.#locks, options);
+  }
+
+  async #locked<T>(request: BaseRequest, options: RunOptions, body: (run: Run) => Promise<T>): Promise<T> {
+    const { signal, onEvent } = options;
+    const expected = parseDigests(request.digests ?? {});
+    if (request.sourceFormat !== undefined) parseClaim(request.sourceFormat);
+    const { size = 0 } = request;
+    if (!Number.isSafeInteger(size) || size < 0) {
+      throw new DiskImageError('INVALID_ARGUMENT', `${size} bytes can't be the size of a disk`, {
+        operation: 'provision',
+      });
+    }
+    const paths = cachePaths(this.instances, cacheKey(request.imageId));
+    const steps = new Steps(onEvent);
+    throwIfAborted(signal, 'provision');
+    const lock = await steps.run('lock', ({ detail }): Promise<HeldLock> => {
+      const onWait = (): void => detail('waited for another process');
+      return this.#locks.acquire(paths.lockName, { signal, timeout: this.#options.lockTimeout, onWait });
+    });
+    try {
+      return await body({ request, expected, paths, steps, signal });
+    } catch (error) {
+      throw toDiskImageError(error, { operation: 'provision' });
+    } finally {
+      await lock.release();
+    }
+  }
+
+  async #base(run: Run): Promise<BaseOutcome> {
+    const { request, expected, paths, steps, signal } = run;
+    const asked = Object.keys(expected) as SourceAlgorithm[];
+    const found = await openIfThere(paths.base);
+    if (found) {
+      const record = await steps.run('inspect', async ({ detail }) => {
+        detail('base is in the cache');
+        return this.#useCached(found, run);
+      });
+      const verified = asked.filter((name) => record?.sourceDigests[name] !== undefined);
+      const unverified = asked.filter((name) => !verified.includes(name));
+      const { imageId } = request;
+      return { imageId, base: paths.base, virtualSize: found.size, cached: true, verified, unverified };
+    }
+    if (request.source === undefined) {
+      throw new DiskImageError(
+        'INVALID_ARGUMENT',
+        `Image '${request.imageId}' is not in the cache and no source is given`,
+        {
+          path: paths.base,
+          operation: 'provision',
+        },
+      );
+    }
+    const { threads, http = {}, digestBases: digest = true } = this.#options;
+    const origin = parseSource(request.source, request.headers);
+    const rules = rulesFor(request, origin.name);
+    const { imageId } = request;
+    const record = await makeBase({
+      imageId,
+      origin,
+      paths,
+      rules,
+      expected,
+      http,
+      digest,
+      threads,
+      steps,
+      signal,
+    });
+    return {
+      imageId,
+      base: paths.base,
+      virtualSize: record.virtualSize,
+      cached: false,
+      verified: asked,
+      unverified: [],
+    };
+  }
+
+  /** Checks a base that is there against the request and its record, and marks it as used. */
+  async #useCached(file: HostFile, { request, expected, paths }: Run): Promise<BaseRecord | undefined> {
+    try {
+      const record = await readRecord(paths.record);
+      if (record && record.virtualSize !== file.size) {
+        throw new DiskImageError(
+          'CORRUPT_IMAGE',
+          `Base image '${paths.base}' has ${file.size} bytes, but ${record.virtualSize} when it was made`,
+          { path: paths.base, operation: 'verify' },
+        );
+      }
+      await checkBase(file, { ...rulesFor(request, paths.base), format: record?.format });
+      const known: Digests = {};
+      for (const [name, digest] of Object.entries(expected) as [SourceAlgorithm, string][]) {
+        if (record?.sourceDigests[name] !== undefined) known[name] = digest;
+      }
+      verifyDigests(
+        known,
+        record?.sourceDigests ?? {},
+        `the source of cached image '${request.imageId}'`,
+        paths.base,
+      );
+      await touch(paths.base);
+      return record;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #resized({ paths, steps, signal }: Run, base: BaseOutcome, size: number): Promise<string> {
+    if (size === base.virtualSize) return paths.base;
+    const target = resizedName(paths.base, size);
+    await steps.run('resize', async ({ progress, detail }) => {
+      detail(`${target}, ${size} bytes`);
+      const found = await openIfThere(target);
+      if (found) {
+        await found.close();
+        if (found.size === size) return touch(target);
+        throw new DiskImageError(
+          'CORRUPT_IMAGE',
+          `Resized base '${target}' has ${found.size} bytes, not ${size}`,
+          {
+            path: target,
+            operation: 'resize',
+          },
+        );
+      }
+      const settings = { signal, threads: this.#options.threads, onProgress: progress };
+      await copyImage({ source: paths.base, target, size, replace: false }, settings);
+    });
+    return target;
+  }
+
+  /** Every base of the image, `first` the one that is wanted now. */
+  async #family({ base }: CachePaths, first: string): Promise<string[]> {
+    const key = parseBaseName(base.slice(-40))?.key;
+    const names = await fs.readdir(baseFolder(this.instances));
+    const bases = names.filter((name) => {
+      const parsed = parseBaseName(name);
+      return parsed?.key === key && (parsed?.kind === 'base' || parsed?.kind === 'resized');
+    });
+    return [first, ...bases.map((name) => join(baseFolder(this.instances), name))];
+  }
+}
+
+export type { CachedImage, CacheListing, RemoveOptions, RemoveOutcome, VerifyOptions, VerifyOutcome };
+
+function rulesFor(request: BaseRequest, source: string): IntakeRules {
+  const { imageId, sourceFormat: claimed, size = 0 } = request;
+  return { imageId, source, claimed, ...(size > 0 && { maxVirtualSize: size }) };
+}
+
+function oneOf(what: string, value: string, allowed: readonly string[]): void {
+  if (allowed.includes(value)) return;
+  throw new DiskImageError('INVALID_ARGUMENT', `'${value}' is no ${what} (${allowed.join(', ')})`, {
+    operation: 'provision',
+  });
+}
+
+async function openIfThere(path: string): Promise<HostFile | undefined> {
+  try {
+    return await HostFile.open(path);
+  } catch (error) {
+    if (error instanceof DiskImageError && error.errno === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Whoever ages the cache goes by the time of change. On NFS the file may belong to somebody else. */
+async function touch(path: string): Promise<void> {
+  const now = new Date();
+  try {
+    await fs.utimes(path, now, now);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') throw toDiskImageError(error, { path });
+  }
+}
