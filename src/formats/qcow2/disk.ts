@@ -1,6 +1,6 @@
 import type { Disk, DiskInfo, MapOptions } from '../../disk/disk.js';
 import { DiskImageError } from '../../disk/errors.js';
-import { ExtentColumns, Kind } from '../../disk/extents.js';
+import { ExtentColumns, Kind, NO_FILE } from '../../disk/extents.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import type { Limits } from '../../disk/limits.js';
 import { CryptMethod } from './constants.js';
@@ -125,8 +125,14 @@ export class Qcow2Disk implements Disk {
         at = await backing.map(scratch, at, held);
         for (let i = 0; i < scratch.count; i++) into.appendRow(scratch, i, 1);
       }
-      // Past the backing disk's end nothing is left to fall through to: zeros, decided at this layer.
-      if (at < end) into.pushEmpty(Kind.unallocated, at, end - at, 0);
+      // Past the backing disk's end nothing is left to fall through to: zeros, decided at this layer. A subcluster
+      // without data keeps the place that is reserved for it.
+      if (at >= end) continue;
+      if (own.file[row] === NO_FILE) into.pushEmpty(Kind.unallocated, at, end - at, 0);
+      else {
+        const offset = own.offset[row] + (at - own.start[row]);
+        into.pushPlaced(Kind.unallocated, at, end - at, 0, own.files[own.file[row]], offset);
+      }
     }
     return stop;
   }

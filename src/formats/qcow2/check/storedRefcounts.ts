@@ -84,6 +84,7 @@ export class StoredRefcounts {
   /** What is wrong with the table entry of `cluster`, in QEMU's words. */
   describe(cluster: number): string {
     const index = Math.floor(cluster / this.perBlock);
-    return `Refblock offset 0x${this.blockOffset(index).toString(16)} unaligned (reftable index: 0x${index.toString(16)})`;
+    const hex = (value: number) => (value === 0 ? '0' : `0x${value.toString(16)}`);
+    return `Refblock offset ${hex(this.blockOffset(index))} unaligned (reftable index: ${hex(index)})`;
   }
 }
