@@ -1,8 +1,9 @@
 import type { DiskInfo, FormatSpecificValue } from '../../disk/disk.js';
-import { resolveStoredName } from '../../disk/names.js';
+import { hasProtocol } from '../../disk/names.js';
 import { readBitmaps } from './bitmaps.js';
 import { CryptMethod } from './constants.js';
 import type { Qcow2Disk } from './disk.js';
+import { luksInfo } from './luks.js';
 
 /** What QEMU's info reports for a qcow2 image (ImageInfo, ImageInfoSpecificQCow2). */
 export async function infoOf(disk: Qcow2Disk): Promise<DiskInfo> {
@@ -20,7 +21,7 @@ export async function infoOf(disk: Qcow2Disk): Promise<DiskInfo> {
     dirtyFlag: header.dirty,
     ...(backingFile !== undefined && {
       backingFilename: backingFile,
-      fullBackingFilename: resolveStoredName(backingFile, file.path) ?? backingFile,
+      fullBackingFilename: fullName(backingFile, file.path),
     }),
     ...(header.backingFormat !== undefined && { backingFilenameFormat: header.backingFormat }),
     ...(disk.snapshotTable.snapshots.length > 0 && {
@@ -57,6 +58,14 @@ async function specific(disk: Qcow2Disk): Promise<{ [key: string]: FormatSpecifi
     data['extended-l2'] = header.extendedL2;
   }
   if (header.cryptMethod === CryptMethod.aes) data.encrypt = { format: 'aes' };
-  if (header.cryptMethod === CryptMethod.luks) data.encrypt = { format: 'luks' };
+  if (header.cryptMethod === CryptMethod.luks) {
+    data.encrypt = (await luksInfo(disk.file, header)) ?? { format: 'luks' };
+  }
   return data;
+}
+
+/** QEMU's path_combine: the image's directory and the name, not tidied up. */
+function fullName(name: string, imagePath: string): string {
+  if (name.startsWith('/') || hasProtocol(name)) return name;
+  return imagePath.slice(0, imagePath.lastIndexOf('/') + 1) + name;
 }

@@ -18,7 +18,7 @@ import { checkSnapshotL1, findSnapshot, readSnapshots, type SnapshotTable } from
 export async function openQcow2(file: HostFile, options: FormatOpenOptions): Promise<Disk> {
   const disk = new Qcow2Disk(await openParts(file, options));
   try {
-    if (options.chain) await disk.loadL1();
+    if (options.chain && !options.check) await disk.loadL1();
     return disk;
   } catch (error) {
     await closeParts(disk.externalFile, disk.backing);

@@ -60,6 +60,7 @@ export class RawDisk implements Disk {
       format: this.format,
       virtualSize: this.virtualSize,
       actualSize: this.file.allocated,
+      dirtyFlag: false,
     };
   }
 
