@@ -75,6 +75,12 @@ export interface Disk {
   info(): Promise<DiskInfo>;
 
   /**
+   * Guest bytes that one slice of this layer's tables maps: QEMU never reports the status of a longer run, nor
+   * across a multiple of it (compare's strict mode shows that). Absent = runs of any length.
+   */
+  readonly statusSpan?: number;
+
+  /**
    * True when clusters are allocated that were mostly never written (preallocation=metadata): the host file's holes
    * then tell more than this layer's metadata (QEMU: qcow2_detect_metadata_preallocation). Absent = false.
    */

@@ -3,9 +3,9 @@ import { type ExtentColumns, Kind } from '../disk/extents.js';
 import { alignDown } from '../disk/offsets.js';
 import { nativeBatch } from '../disk/view.js';
 import { Batches, type BatchLimits, type MapBatch } from './batches.js';
+import { statusMismatch } from './compareStatus.js';
 import type { GuestMap } from './guestMap.js';
 import { type Job, type JobSettings, runJob } from './job.js';
-import { type MapEntry, statusEntries } from './map.js';
 import { runTransfer } from './pipeline.js';
 import { cutColumns } from './rows.js';
 import { segmentSize } from './segment.js';
@@ -84,7 +84,7 @@ async function compareDisks(
   const size = Math.max(first.virtualSize, second.virtualSize);
   if (request.strict && common !== size) return { identical: false, reason: 'size', sizeMismatch: true };
   // A difference in status counts at its offset: content before it that differs is the first difference.
-  const status = request.strict ? await statusMismatch(first, second, job) : undefined;
+  const status = request.strict ? await statusMismatch(first, second, common, job) : undefined;
   const end = status ?? size;
   job.control.total = end;
   const offset = await contentMismatch(first, second, end, request.cache, job);
@@ -94,38 +94,6 @@ async function compareDisks(
   if (status !== undefined)
     return { identical: false, reason: 'status', offset: status, sizeMismatch: false };
   return { identical: true, sizeMismatch: common !== size };
-}
-
-/** First guest byte where the two images say different things about how it is stored. */
-async function statusMismatch(first: Disk, second: Disk, job: Job): Promise<number | undefined> {
-  const end = first.virtualSize;
-  const left = statusEntries(first, 0, end);
-  const right = statusEntries(second, 0, end);
-  try {
-    let a: MapEntry | undefined;
-    let b: MapEntry | undefined;
-    for (let at = 0; at < end; ) {
-      job.throwIfCancelled();
-      if (!a || a.start + a.length <= at) a = (await left.next()).value as MapEntry;
-      if (!b || b.start + b.length <= at) b = (await right.next()).value as MapEntry;
-      if (!sameStatus(a, b)) return at;
-      at = Math.min(a.start + a.length, b.start + b.length);
-    }
-    return undefined;
-  } finally {
-    await left.return(undefined);
-    await right.return(undefined);
-  }
-}
-
-/** QEMU compares the flags of bdrv_block_status_above: data, zero, allocated, offset valid. */
-function sameStatus(a: MapEntry, b: MapEntry): boolean {
-  return (
-    a.data === b.data &&
-    a.zero === b.zero &&
-    a.present === b.present &&
-    (a.offset === undefined) === (b.offset === undefined)
-  );
 }
 
 interface PairBatch extends MapBatch {

@@ -133,7 +133,7 @@ function* intoFile(entry: MapEntry, fd: number): Generator<MapEntry> {
 }
 
 /** QEMU: entry_mergeable in qemu-img.c. */
-function continues(current: MapEntry, next: MapEntry): boolean {
+export function continues(current: MapEntry, next: MapEntry): boolean {
   return (
     current.zero === next.zero &&
     current.data === next.data &&

@@ -58,6 +58,11 @@ export class Qcow2Disk implements Disk {
     this.l2 = new L2Cache(parts.file, parts.header.clusterSize);
   }
 
+  /** QEMU reads L2 tables in slices of at most 64 KiB (l2-cache-entry-size). */
+  get statusSpan(): number {
+    return (Math.min(this.clusterSize, 65536) / this.header.l2EntryBytes) * this.clusterSize;
+  }
+
   get path(): string {
     return this.file.path;
   }
