@@ -2,7 +2,7 @@
 
 #include <zlib.h>
 
-#include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "codec/isal.h"
@@ -23,9 +23,15 @@ constexpr int kMemLevel = 9;
 // +9 %, level 2 +9 %, level 3 +2 to +7 %, all of them about ten times zlib's speed.
 constexpr int kIgzipDefault = 3;
 
+/// igzip looks a few bytes past the end of its input, and what is there can change the matches it finds. So
+/// that the same cluster always gives the same bytes, it compresses a copy that zeros follow.
+constexpr size_t kLookahead = 512;
+constexpr size_t kMostInput = 2U << 20;
+
 struct Igzip {
   isal_zstream stream;
   uint8_t level[ISAL_DEF_LVL3_DEFAULT];
+  alignas(64) uint8_t input[kMostInput + kLookahead];
 };
 static_assert(ISAL_DEF_LVL3_DEFAULT >= ISAL_DEF_LVL1_DEFAULT &&
               ISAL_DEF_LVL3_DEFAULT >= ISAL_DEF_LVL2_DEFAULT);
@@ -77,7 +83,9 @@ size_t Deflater::DeflateIgzip([[maybe_unused]] const uint8_t* in, [[maybe_unused
 #ifdef BASECOW_HAVE_ISAL
   auto* igzip = static_cast<Igzip*>(igzip_);
   const Isal* isal = FindIsal();
-  if (igzip == nullptr || isal == nullptr) return 0;
+  if (igzip == nullptr || isal == nullptr || length > kMostInput) return 0;
+  memcpy(igzip->input, in, length);
+  memset(igzip->input + length, 0, kLookahead);
   isal_zstream& stream = igzip->stream;
   isal->deflate_init(&stream);
   stream.level = static_cast<uint32_t>(igzip_level_);
@@ -87,7 +95,7 @@ size_t Deflater::DeflateIgzip([[maybe_unused]] const uint8_t* in, [[maybe_unused
   stream.hist_bits = kWindowBits;
   stream.end_of_stream = 1;
   stream.flush = NO_FLUSH;
-  stream.next_in = const_cast<uint8_t*>(in);
+  stream.next_in = igzip->input;
   stream.avail_in = static_cast<uint32_t>(length);
   stream.next_out = out;
   stream.avail_out = static_cast<uint32_t>(capacity);
