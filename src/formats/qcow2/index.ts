@@ -3,6 +3,7 @@ import { checkQcow2 } from './check/index.js';
 import { QCOW2_MAGIC } from './constants.js';
 import { composeQcow2, createQcow2 } from './create.js';
 import { createQcow2Target } from './createTarget.js';
+import { measureQcow2 } from './measure.js';
 import { openQcow2 } from './open.js';
 import { qcow2CreateOptions } from './options.js';
 
@@ -17,4 +18,5 @@ export const qcow2: ImageFormat = {
   create: createQcow2,
   compose: composeQcow2,
   createTarget: createQcow2Target,
+  measure: measureQcow2,
 };

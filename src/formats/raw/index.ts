@@ -1,7 +1,9 @@
 import type { ImageFormat } from '../../disk/format.js';
 import { createRaw } from './create.js';
 import { openRaw } from './disk.js';
+import { measureRaw } from './measure.js';
 import { rawCreateOptions } from './options.js';
+import { resizeRaw } from './resize.js';
 import { createRawTarget, openRawTarget } from './target.js';
 
 /** A file that is the disk, byte for byte. */
@@ -14,4 +16,6 @@ export const raw: ImageFormat = {
   create: createRaw,
   createTarget: createRawTarget,
   openTarget: openRawTarget,
+  measure: measureRaw,
+  resize: resizeRaw,
 };
