@@ -74,3 +74,27 @@ export type {
   Sendable,
 } from './pool/operations.js';
 export { Pool } from './pool/pool.js';
+export {
+  type BaseOutcome,
+  type BaseRecord,
+  type BaseRequest,
+  type CachedFile,
+  type CachedImage,
+  type CacheListing,
+  type Digests,
+  type HttpLimits,
+  ImageCache,
+  type ImageCacheOptions,
+  type ProvisionListener,
+  type ProvisionOutcome,
+  type ProvisionRequest,
+  type RemoveOptions,
+  type RemoveOutcome,
+  type RunOptions,
+  type SourceAlgorithm,
+  type StepEvent,
+  type StepName,
+  type StepTime,
+  type VerifyOptions,
+  type VerifyOutcome,
+} from './provision/index.js';

@@ -6,12 +6,14 @@ import { LockModes } from '../disk/lock.js';
 import { throwIfAborted } from './abort.js';
 import { type CachedFile, cachedFile, listCache } from './cacheList.js';
 import type { LockFolder } from './lock.js';
-import { baseFolder, cacheKey, cachePaths, parseBaseName } from './names.js';
+import { baseFolder, cachePaths, parseBaseName, wantedKey } from './names.js';
 import { findUsage } from './usage.js';
 
 export interface RemoveOptions {
   /** Remove this image with all that was made of it. */
   imageId?: string;
+  /** The same by the SHA-1 of its id, which is all that is known of bases made by Nova. */
+  key?: string;
   /** Remove everything that nothing uses, of every image. */
   unused?: boolean;
   /** Seconds; files used more recently stay. Default 0. */
@@ -41,8 +43,9 @@ export async function removeFromCache(
   locks: LockFolder,
   options: RemoveOptions,
 ): Promise<RemoveOutcome[]> {
-  const { imageId, unused, signal, olderThan = 0 } = options;
-  if ((imageId === undefined) === !unused) {
+  const { unused, signal, olderThan = 0 } = options;
+  const key = wantedKey(options);
+  if ((key === undefined) === !unused) {
     throw new DiskImageError(
       'INVALID_ARGUMENT',
       'Say which image is to be removed: one by its id, or all unused ones',
@@ -55,10 +58,9 @@ export async function removeFromCache(
     throw new DiskImageError('INVALID_ARGUMENT', `${olderThan} seconds are no age`, { operation: 'remove' });
   }
   const { images } = await listCache(instances, signal);
-  const key = imageId === undefined ? undefined : cacheKey(imageId);
   const wanted = images.filter((image) => key === undefined || image.key === key);
   if (key !== undefined && wanted.length === 0) {
-    throw new DiskImageError('INVALID_ARGUMENT', `Image '${imageId}' is not in the cache`, {
+    throw new DiskImageError('INVALID_ARGUMENT', `Image '${options.imageId ?? key}' is not in the cache`, {
       operation: 'remove',
     });
   }

@@ -6,12 +6,14 @@ import { throwIfAborted } from './abort.js';
 import { listCache } from './cacheList.js';
 import { checkBase } from './checkBase.js';
 import { compareData } from './dataDigest.js';
-import { cacheKey, cachePaths } from './names.js';
+import { cachePaths, wantedKey } from './names.js';
 import { type BaseRecord, readRecord } from './record.js';
 
 export interface VerifyOptions {
   /** Only this image. Default: all. */
   imageId?: string;
+  /** The same by the SHA-1 of its id, which is all that is known of bases made by Nova. */
+  key?: string;
   threads?: number;
   signal?: AbortSignal;
   onProgress?: (progress: Progress, path: string) => void;
@@ -31,12 +33,12 @@ export interface VerifyOutcome {
 
 /** Every base and resized base. @throws INVALID_ARGUMENT when `imageId` is not in the cache */
 export async function verifyCache(instances: string, options: VerifyOptions = {}): Promise<VerifyOutcome[]> {
-  const { imageId, signal } = options;
+  const { signal } = options;
   const { images } = await listCache(instances, signal);
-  const key = imageId === undefined ? undefined : cacheKey(imageId);
+  const key = wantedKey(options);
   const wanted = images.filter((image) => key === undefined || image.key === key);
   if (key !== undefined && wanted.every(({ base, resized }) => !base && resized.length === 0)) {
-    throw new DiskImageError('INVALID_ARGUMENT', `Image '${imageId}' is not in the cache`, {
+    throw new DiskImageError('INVALID_ARGUMENT', `Image '${options.imageId ?? key}' is not in the cache`, {
       operation: 'verify',
     });
   }

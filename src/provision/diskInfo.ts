@@ -10,7 +10,8 @@ export type DiskFormats = Record<string, string>;
 export async function readDiskInfo(folder: string): Promise<DiskFormats> {
   const path = join(folder, 'disk.info');
   const text = await readTextFile(path);
-  if (text === undefined) return {};
+  // Nova makes the file empty before it has something to write.
+  if (text === undefined || text.trim() === '') return {};
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -29,5 +30,5 @@ export async function readDiskInfo(folder: string): Promise<DiskFormats> {
 
 export async function writeDiskInfo(folder: string, formats: DiskFormats): Promise<void> {
   const path = join(folder, 'disk.info');
-  await replaceTextFile(path, JSON.stringify(formats), `${path}.tmp`);
+  await replaceTextFile(path, `${JSON.stringify(formats)}\n`, `${path}.tmp`);
 }

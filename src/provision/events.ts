@@ -7,9 +7,9 @@ export interface StepEvent {
   type: 'step';
   step: StepName;
   state: 'start' | 'progress' | 'done';
-  /** Bytes, on progress and where a step knows them. */
+  /** Bytes handled so far, on progress. */
   done?: number;
-  /** Bytes, 0 while unknown. */
+  /** Bytes: of the whole step on progress (0 while unknown), of what it was about when it is done. */
   total?: number;
   /** Milliseconds the step took, when it is done. */
   ms?: number;
@@ -36,31 +36,25 @@ export class Steps {
   /** Runs a step. `body` may call `progress` as often as it likes; its `detail` goes into the last event. */
   async run<T>(
     step: StepName,
-    body: (step: { progress: (progress: Progress) => void; detail: (text: string) => void }) => Promise<T>,
+    body: (step: {
+      progress: (progress: Progress) => void;
+      detail: (text: string, bytes?: number) => void;
+    }) => Promise<T>,
   ): Promise<T> {
     const begin = performance.now();
-    let last: Progress | undefined;
-    let detail: string | undefined;
+    let found: { detail?: string; total?: number } = {};
     this.#listener?.({ type: 'step', step, state: 'start' });
     const result = await body({
       progress: (progress) => {
-        last = progress;
         this.#listener?.({ type: 'step', step, state: 'progress', ...progress });
       },
-      detail: (text) => {
-        detail = text;
+      detail: (text, bytes) => {
+        found = { detail: text, ...(bytes !== undefined && { total: bytes }) };
       },
     });
     const ms = performance.now() - begin;
     this.times.push({ step, ms });
-    this.#listener?.({
-      type: 'step',
-      step,
-      state: 'done',
-      ...last,
-      ms,
-      ...(detail !== undefined && { detail }),
-    });
+    this.#listener?.({ type: 'step', step, state: 'done', ...found, ms });
     return result;
   }
 }

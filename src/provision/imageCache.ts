@@ -1,5 +1,5 @@
 import * as fs from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
 import { parseClaim } from '../inspect/claims.js';
@@ -91,8 +91,8 @@ export interface ProvisionOutcome extends BaseOutcome {
   format: 'qcow2' | 'raw';
   /** Bytes of the instance's disk. */
   diskSize: number;
-  /** File the disk is an overlay or a copy of: the base, or the resized base. */
-  backing: string;
+  /** File the disk is an overlay or a copy of: the base, or a resized base. Undefined for a copy that existed. */
+  backing?: string;
   /** The disk was there already, and was left as it is. */
   existed: boolean;
   steps: StepTime[];
@@ -136,12 +136,12 @@ export class ImageCache {
     return this.#locked(request, options, async (run) => {
       const base = await this.#base(run);
       const size = Math.max(request.size ?? 0, base.virtualSize);
-      const backing = resize === 'base' ? await this.#resized(run, base, size) : base.base;
-      const family = await this.#family(run.paths, backing);
-      const disk = await run.steps.run('overlay', ({ progress, detail }) => {
-        detail(imageType === 'qcow2' ? `qcow2 on ${backing}` : `raw copy of ${backing}`);
-        const settings = { signal: run.signal, threads: this.#options.threads, onProgress: progress };
-        return makeInstanceDisk({ folder, type: imageType, backing, family, size }, settings);
+      const backing = (): Promise<string> =>
+        resize === 'base' ? this.#resized(run, base, size) : Promise.resolve(base.base);
+      const family = await this.#family(run.paths);
+      const disk = await makeInstanceDisk({ folder, type: imageType, backing, family, size }, run.steps, {
+        signal: run.signal,
+        threads: this.#options.threads,
       });
       return {
         ...base,
@@ -149,7 +149,7 @@ export class ImageCache {
         disk: disk.path,
         format: disk.format,
         diskSize: disk.virtualSize,
-        backing,
+        backing: disk.backing,
         existed: disk.existed,
         steps: run.steps.times,
       };
@@ -227,7 +227,7 @@ export class ImageCache {
     const found = await openIfThere(paths.base);
     if (found) {
       const record = await steps.run('inspect', async ({ detail }) => {
-        detail('base is in the cache');
+        detail('base is in the cache', found.size);
         return this.#useCached(found, run);
       });
       const verified = asked.filter((name) => record?.sourceDigests[name] !== undefined);
@@ -304,7 +304,7 @@ export class ImageCache {
     if (size === base.virtualSize) return paths.base;
     const target = resizedName(paths.base, size);
     await steps.run('resize', async ({ progress, detail }) => {
-      detail(`${target}, ${size} bytes`);
+      detail(target, size);
       const found = await openIfThere(target);
       if (found) {
         await found.close();
@@ -324,15 +324,15 @@ export class ImageCache {
     return target;
   }
 
-  /** Every base of the image, `first` the one that is wanted now. */
-  async #family({ base }: CachePaths, first: string): Promise<string[]> {
-    const key = parseBaseName(base.slice(-40))?.key;
+  /** The base of the image and its resized copies. */
+  async #family({ base }: CachePaths): Promise<string[]> {
+    const key = basename(base);
     const names = await fs.readdir(baseFolder(this.instances));
     const bases = names.filter((name) => {
       const parsed = parseBaseName(name);
       return parsed?.key === key && (parsed?.kind === 'base' || parsed?.kind === 'resized');
     });
-    return [first, ...bases.map((name) => join(baseFolder(this.instances), name))];
+    return bases.map((name) => join(baseFolder(this.instances), name)).sort();
   }
 }
 

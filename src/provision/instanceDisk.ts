@@ -7,14 +7,15 @@ import { copyImage } from '../operations/copyImage.js';
 import { createOverlays } from '../operations/createOverlays.js';
 import type { JobSettings } from '../operations/job.js';
 import { readDiskInfo, writeDiskInfo } from './diskInfo.js';
+import type { Steps } from './events.js';
 
 export interface InstanceDiskOrder {
   /** Folder of the instance; made when missing. */
   folder: string;
   type: 'qcow2' | 'raw';
-  /** Raw image that the disk is an overlay or a copy of. */
-  backing: string;
-  /** The same, and every other file that an existing overlay may rest on. */
+  /** Raw image that the disk becomes an overlay or a copy of; asked for only when there is no disk yet. */
+  backing: () => Promise<string>;
+  /** The base and its resized copies: what an existing overlay may rest on. */
   family: readonly string[];
   /** Bytes. */
   size: number;
@@ -25,6 +26,8 @@ export interface InstanceDisk {
   format: 'qcow2' | 'raw';
   /** Bytes. */
   virtualSize: number;
+  /** What it is an overlay or a copy of; undefined for a copy that existed: nothing tells. */
+  backing?: string;
   /** It was there already, and was left as it is. */
   existed: boolean;
 }
@@ -35,28 +38,55 @@ export interface InstanceDisk {
  */
 export async function makeInstanceDisk(
   order: InstanceDiskOrder,
+  steps: Steps,
   settings: JobSettings,
 ): Promise<InstanceDisk> {
   const { folder, type, size } = order;
   const path = join(folder, 'disk');
-  await fs.mkdir(folder, { recursive: true });
   if (!(await exists(path))) {
-    // The format is on record before there is a disk: at no time has anybody to guess it.
-    const formats = await readDiskInfo(folder);
-    if (formats[path] !== type) await writeDiskInfo(folder, { ...formats, [path]: type });
-    try {
-      await make(path, order, settings);
-      return { path, format: type, virtualSize: size, existed: false };
-    } catch (error) {
-      if (toDiskImageError(error).errno !== 'EEXIST') throw error;
-    }
+    const backing = await order.backing();
+    const made = await steps.run('overlay', ({ progress, detail }) => {
+      detail(`${type === 'qcow2' ? 'qcow2 on' : 'raw copy of'} ${backing}`, size);
+      // An overlay has no bytes whose progress could be told.
+      const watched = type === 'raw' ? { ...settings, onProgress: progress } : settings;
+      return makeRecorded(path, order, backing, watched);
+    });
+    if (made) return { path, format: type, virtualSize: size, backing, existed: false };
   }
-  return { path, format: type, virtualSize: await checkExisting(path, order), existed: true };
+  return { path, format: type, ...(await checkExisting(path, order)), existed: true };
+}
+
+/**
+ * The format is on record before there is a disk: at no time has anybody to guess it. When the disk can't be made, the
+ * record goes again. False: somebody else has made the disk meanwhile.
+ */
+async function makeRecorded(
+  path: string,
+  { folder, type, size }: InstanceDiskOrder,
+  backing: string,
+  settings: JobSettings,
+): Promise<boolean> {
+  const made = await fs.mkdir(folder, { recursive: true });
+  const formats = await readDiskInfo(folder);
+  try {
+    if (formats[path] !== type) await writeDiskInfo(folder, { ...formats, [path]: type });
+    await make(path, type, backing, size, settings);
+    return true;
+  } catch (error) {
+    if (toDiskImageError(error).errno === 'EEXIST') return false;
+    if (Object.keys(formats).length === 0) await fs.rm(join(folder, 'disk.info'), { force: true });
+    else await writeDiskInfo(folder, formats);
+    // Not empty means not ours alone.
+    if (made !== undefined) await fs.rmdir(folder).catch(() => {});
+    throw error;
+  }
 }
 
 async function make(
   path: string,
-  { type, backing, size }: InstanceDiskOrder,
+  type: 'qcow2' | 'raw',
+  backing: string,
+  size: number,
   settings: JobSettings,
 ): Promise<void> {
   if (type === 'raw') {
@@ -71,8 +101,11 @@ async function make(
   if (outcome.error) throw outcome.error;
 }
 
-/** Bytes of virtual size of a disk that is what was asked for. */
-async function checkExisting(path: string, { folder, type, family }: InstanceDiskOrder): Promise<number> {
+/** A disk that is there must be what was asked for. */
+async function checkExisting(
+  path: string,
+  { folder, type, family }: InstanceDiskOrder,
+): Promise<{ virtualSize: number; backing?: string }> {
   const refuse = (why: string): DiskImageError =>
     new DiskImageError(
       'INVALID_ARGUMENT',
@@ -89,7 +122,8 @@ async function checkExisting(path: string, { folder, type, family }: InstanceDis
   // A running machine may hold its locks: only the header is looked at.
   const disk = await openDisk(path, { format: type, chain: false, lock: false });
   try {
-    if (type === 'raw') return disk.virtualSize;
+    const { virtualSize } = disk;
+    if (type === 'raw') return { virtualSize };
     const { backingFilename } = await disk.info();
     const backing = backingFilename === undefined ? undefined : resolveStoredName(backingFilename, path);
     if (backing === undefined || !family.includes(backing)) {
@@ -97,7 +131,7 @@ async function checkExisting(path: string, { folder, type, family }: InstanceDis
         `it is an overlay of ${backingFilename === undefined ? 'nothing' : `'${backingFilename}'`}, not of '${family[0]}'`,
       );
     }
-    return disk.virtualSize;
+    return { virtualSize, backing };
   } finally {
     await disk.close();
   }

@@ -46,21 +46,31 @@ export async function makeBase(order: BaseOrder): Promise<BaseRecord> {
   await fs.rm(paths.converted, { force: true });
   const obtained = await steps.run('fetch', async ({ progress, detail }) => {
     const got = await obtain(order, progress);
-    detail(`${got.size} bytes from ${origin.name}`);
+    detail(origin.name, got.size);
     return got;
   });
   try {
     const accepted = await steps.run('inspect', async ({ detail }) => {
       const { claimed, maxVirtualSize } = order.rules;
       const verdict = accept(await inspectFile(obtained.path, { claimed, maxVirtualSize }), order.rules);
-      detail(`${verdict.format}, virtual size ${verdict.virtualSize} bytes`);
+      detail(verdict.format, verdict.virtualSize);
       return verdict;
     });
     await fs.mkdir(dirname(paths.base), { recursive: true });
-    const made = await steps.run('convert', ({ progress }) => toRaw(order, obtained, accepted, progress));
-    const record = await steps.run('verify', ({ progress }) =>
-      verify(order, obtained, accepted, made, progress),
-    );
+    const made = await steps.run('convert', async ({ progress, detail }) => {
+      const raw = await toRaw(order, obtained, accepted, progress);
+      const given = Object.keys(order.expected);
+      detail(
+        given.length > 0 ? `${given.join(', ')} of the source verified` : 'to raw',
+        accepted.virtualSize,
+      );
+      return raw;
+    });
+    const record = await steps.run('verify', async ({ progress, detail }) => {
+      const known = await verify(order, obtained, accepted, made, progress);
+      detail('raw, and no image in itself', known.virtualSize);
+      return known;
+    });
     await writeRecord(paths.record, record);
     await renameDurably(made.path, paths.base);
     return record;

@@ -19,6 +19,16 @@ export function cacheKey(imageId: string): string {
   return createHash('sha1').update(imageId).digest('hex');
 }
 
+/** The key that an image id or a key itself means; undefined for neither. @throws INVALID_ARGUMENT */
+export function wantedKey({ imageId, key }: { imageId?: string; key?: string }): string | undefined {
+  if (imageId !== undefined && key === undefined) return cacheKey(imageId);
+  if (key === undefined) return undefined;
+  if (imageId === undefined && /^[0-9a-f]{40}$/.test(key)) return key;
+  const what =
+    imageId === undefined ? `'${key}' is no SHA-1 of an image id` : 'An image id and a key are given';
+  throw new DiskImageError('INVALID_ARGUMENT', what, { operation: 'cache' });
+}
+
 export interface CachePaths {
   /** The verified raw base image. */
   base: string;
