@@ -1,0 +1,200 @@
+interface VerbHelp {
+  usage: string;
+  /** What it does, one sentence. */
+  about: string;
+  options: readonly (readonly [words: string, meaning: string])[];
+}
+
+const IMAGE: VerbHelp['options'] = [
+  ['-f, --format FMT', 'format of FILE (default: probed)'],
+  ['--image-opts', 'FILE is driver=FMT,file.filename=PATH'],
+  ['-U, --force-share', 'open without image locks'],
+];
+const OUTPUT: VerbHelp['options'] = [['--output human|json', 'how to print']];
+const PROGRESS: VerbHelp['options'] = [
+  ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
+  ['-q, --quiet', 'print nothing but errors'],
+];
+
+const helps: Readonly<Record<string, VerbHelp>> = {
+  cache: {
+    usage: 'list|verify|remove --instances DIR [...]',
+    about: 'Lists, verifies or removes base images of the cache.',
+    options: [],
+  },
+  check: {
+    usage: '[-f FMT | --image-opts] [-T CACHE] [-U] [-q] [--output human|json] FILE',
+    about:
+      'Checks the consistency of an image. Exit 0 good, 1 not checked, 2 corrupt, 3 leaks, 63 format has no check.',
+    options: [
+      ...IMAGE,
+      ['-T, --cache MODE', 'cache mode of reading'],
+      ['-q, --quiet', 'no report'],
+      ...OUTPUT,
+    ],
+  },
+  compare: {
+    usage: '[-f FMT] [-F FMT] [--image-opts] [-s] [-T CACHE] [-U] [-p] [-q] FILE1 FILE2',
+    about:
+      'Compares what the guest would see. Exit 0 same, 1 differ, 2 open failed, 3 map failed, 4 read failed.',
+    options: [
+      ['-f, --a-format FMT', 'format of FILE1 (default: probed)'],
+      ['-F, --b-format FMT', 'format of FILE2 (default: probed)'],
+      ['--image-opts', 'the files are driver=FMT,file.filename=PATH'],
+      ['-s, --strict', 'sizes and allocation must agree too'],
+      ['-T, --cache MODE', 'cache mode of reading'],
+      ['-U, --force-share', 'open without image locks'],
+      ...PROGRESS,
+    ],
+  },
+  convert: {
+    usage: '[options] SRC... DST',
+    about: 'Copies the guest disk of SRC (several: one after another) into the new image DST.',
+    options: [
+      ['-f, --source-format FMT', 'format of the sources (default: probed)'],
+      ['--image-opts', 'the sources are driver=FMT,file.filename=PATH'],
+      ['-T, --source-cache MODE', 'cache mode of reading (default: writeback)'],
+      [
+        '-l, --snapshot SNAPSHOT',
+        'read this internal snapshot: ID, name, or snapshot.id=ID,snapshot.name=NAME',
+      ],
+      ['-U, --force-share', 'open the sources without image locks'],
+      ['--salvage', 'what cannot be read becomes zeros'],
+      ['-O, --target-format FMT', 'format of DST (default: raw)'],
+      ['-o, --target-format-options OPTS', 'NAME=VALUE,... for the new image; -o help lists them'],
+      ['-t, --target-cache MODE', 'cache mode of writing (default: unsafe, no sync)'],
+      ['-B, --backing FILE', 'DST is an overlay of FILE; only the own layer of SRC is copied'],
+      ['-F, --backing-format FMT', 'format of the backing file'],
+      ['-c, --compress', 'compress every cluster'],
+      ['-S, --sparse-size SIZE', 'runs of zeros of this size become holes (default 4k; 0: allocate all)'],
+      ['-n, --no-create', 'write into the existing image DST'],
+      ['--target-is-zero', 'with -n: DST reads as zeros already'],
+      ['--target-image-opts', 'with -n: DST is driver=FMT,file.filename=PATH'],
+      ['-m, --parallel N', 'threads, 1 to 16'],
+      ['-W, --oob-writes', 'accepted; the engine always works at several places'],
+      ['-C, --copy-range-offloading', 'let the kernel copy or share blocks'],
+      ...PROGRESS,
+    ],
+  },
+  create: {
+    usage: '[-f FMT] [-b BACKING -F BFMT] [-u] [-o OPTS] [-q] FILE [SIZE]',
+    about: 'Makes a new image.',
+    options: [
+      ['-f, --format FMT', 'format (default: raw)'],
+      ['-b, --backing FILE', 'base image, relative to the directory of the new one'],
+      ['-F, --backing-format FMT', 'format of the base image'],
+      ['-u, --backing-unsafe', 'do not look at the base image'],
+      ['-o, --options OPTS', 'NAME=VALUE,...; -o help lists them'],
+      ['-q, --quiet', 'print nothing but errors'],
+    ],
+  },
+  hash: {
+    usage: '[-a ALGORITHM[,...]] [--chunk SIZE] [--guest [-f FMT]] [--output plain|json] [-c] [-p] FILE...',
+    about: 'Prints digests as md5sum does, or verifies lists of them. - is standard input.',
+    options: [
+      ['-a, --algorithm NAME[,...]', 'md5 (default), sha1, sha256, sha512; several in one pass'],
+      ['--chunk SIZE', 'a digest of every chunk too, with the first algorithm'],
+      ['--guest', 'digest what the guest would read, whatever the format'],
+      ['-f, --format FMT', 'with --guest: format of FILE (default: probed)'],
+      ['-l, --snapshot SNAPSHOT', 'with --guest: read this internal snapshot'],
+      ['-c, --check', 'FILE is a list of digests: verify them'],
+      ['-q, --quiet', 'with -c: no line for files that are right'],
+      ['--status', 'with -c: nothing but the exit code'],
+      ['--strict', 'with -c: a malformed line is a failure'],
+      ['--ignore-missing', 'with -c: files that are not there are no failure'],
+      ['-w, --warn', 'with -c: a line about every malformed one'],
+      ['-T, --source-cache MODE', 'cache mode of reading'],
+      ['-U, --force-share', 'with --guest: open without image locks'],
+      ['--output plain|json', 'how to print'],
+      ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
+    ],
+  },
+  info: {
+    usage: '[-f FMT | --image-opts] [--backing-chain] [-U] [--output human|json] FILE',
+    about: 'Tells what an image says of itself.',
+    options: [...IMAGE, ['--backing-chain', 'every layer, top first'], ...OUTPUT],
+  },
+  inspect: {
+    usage: '[-f FMT] [--size SIZE] [--strict] [--output human|json] FILE',
+    about: 'Judges an untrusted image. Exit 0 safe, 1 unsafe, 2 unreadable.',
+    options: [
+      ['-f, --format FMT', 'what the image is claimed to be'],
+      ['--size SIZE', 'largest virtual size that is allowed'],
+      ['--strict', 'doubts count as violations'],
+      ...OUTPUT,
+    ],
+  },
+  map: {
+    usage: '[-f FMT | --image-opts] [-s OFFSET] [-l LENGTH] [-U] [--output human|json] FILE',
+    about: 'Lists which guest ranges lie where.',
+    options: [
+      ...IMAGE,
+      ['-s, --start-offset OFFSET', 'first guest byte'],
+      ['-l, --max-length LENGTH', 'bytes from there'],
+      ...OUTPUT,
+    ],
+  },
+  measure: {
+    usage:
+      '[-O FMT] [-o OPTS] [--output human|json] (--size SIZE | [-f FMT | --image-opts] [-l SNAPSHOT] [-U] FILE)',
+    about: 'Tells how large a new image would be.',
+    options: [
+      ['-O, --target-format FMT', 'format of the new image (default: raw)'],
+      ['-o, --options OPTS', 'its options, NAME=VALUE,...'],
+      ['-s, --size SIZE', 'virtual size of an empty one'],
+      ['-l, --snapshot SNAPSHOT', 'measure this internal snapshot of FILE'],
+      ...IMAGE,
+      ...OUTPUT,
+    ],
+  },
+  provision: {
+    usage: '--image-id ID --source PATH|URL --size SIZE --instances DIR --instance NAME [options]',
+    about: 'Puts a bootable instance disk on a cached, verified base image.',
+    options: [
+      ['--source-format FMT', 'what the source is claimed to be'],
+      ['--md5 HEX, --sha512 HEX', 'digest that the source must have'],
+      ['--image-type qcow2|raw', 'kind of the instance disk'],
+      ['--resize base|overlay', 'where the larger size goes'],
+      ...OUTPUT,
+      ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
+    ],
+  },
+  resize: {
+    usage: '[-f FMT | --image-opts] [--preallocation MODE] [--shrink] [-q] FILE [+|-]SIZE',
+    about: 'Gives an image another virtual size.',
+    options: [
+      ['-f, --format FMT', 'format of FILE (default: probed, with a warning for raw)'],
+      ['--image-opts', 'FILE is driver=FMT,file.filename=PATH'],
+      ['--preallocation MODE', 'off, metadata, falloc or full, of what is added'],
+      ['--shrink', 'allow a smaller size: what lies beyond is lost'],
+      ['-q, --quiet', 'print nothing but errors'],
+    ],
+  },
+};
+
+const COLUMN = 36;
+
+/** Help of one verb, or with '' (or a verb that is none) of the program. */
+export function helpText(programName: string, verb: string): string {
+  const help = Object.hasOwn(helps, verb) ? helps[verb] : undefined;
+  return help ? verbHelp(programName, verb, help) : programHelp(programName);
+}
+
+function verbHelp(programName: string, verb: string, { usage, about, options }: VerbHelp): string {
+  const lines = options.map(([words, meaning]) => `  ${words.padEnd(COLUMN - 3)} ${meaning}\n`);
+  return `usage: ${programName} ${verb} ${usage}\n${about}\n\n${lines.join('')}${'  -h, --help'.padEnd(COLUMN)}this help\n`;
+}
+
+function programHelp(programName: string): string {
+  const lines = Object.entries(helps).map(
+    ([verb, { about }]) => `  ${verb.padEnd(10)} ${about.split('. ', 1)[0].replace(/\.$/, '')}\n`,
+  );
+  return (
+    `usage: ${programName} [-h | --help] [-V | --version] COMMAND [options]\n` +
+    "Disk images of virtual machines: qemu-img's words, and some of its own.\n\n" +
+    `Commands (${programName} COMMAND --help tells more):\n${lines.join('')}\n` +
+    'Sizes: bytes, or with k, M, G, T, P, E powers of 1024, such as 1.5G.\n' +
+    'Cache modes: none, writeback, writethrough, directsync, unsafe.\n' +
+    'Formats: raw qcow2\n'
+  );
+}

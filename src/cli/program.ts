@@ -1,0 +1,83 @@
+import { DiskImageError } from '../disk/errors.js';
+import type { CliContext } from './context.js';
+import { CliError } from './errors.js';
+import { Getopt } from './getopt.js';
+import { print, reportCliError, reportError } from './output.js';
+import { HelpRequest, usageError } from './verbOptions.js';
+import { absentVerbs, verbs } from './verbs.js';
+
+const spec = {
+  short: '+hVT:',
+  long: [
+    { name: 'help', argument: 'none', value: 'h' },
+    { name: 'version', argument: 'none', value: 'V' },
+    { name: 'trace', argument: 'required', value: 'T' },
+  ],
+} as const;
+
+/** Exit code of a program that ended itself because of this signal. */
+export const signalExitCode = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/**
+ * Runs one command line (`words`: what follows the program's name) and resolves to its exit code; every failure is
+ * reported on stderr, one clear line, with a stack only when BASECOW_DEBUG=1.
+ */
+export async function runProgram(words: readonly string[], ctx: CliContext): Promise<number> {
+  try {
+    return await dispatch(words, ctx);
+  } catch (error) {
+    return report(error, ctx);
+  }
+}
+
+async function dispatch(words: readonly string[], ctx: CliContext): Promise<number> {
+  if (words.length === 0) throw usageError(ctx, 'Not enough arguments');
+  const options = new Getopt([ctx.programName, ...words], spec);
+  for (let parsed = options.next(); parsed; parsed = options.next()) {
+    if (parsed.kind === 'missing') throw usageError(ctx, `missing argument for option '${parsed.word}'`);
+    if (parsed.kind === 'unknown') throw usageError(ctx, `unrecognized option '${parsed.word}'`);
+    if (parsed.value === 'h') throw new HelpRequest('');
+    if (parsed.value === 'V') {
+      const { versionText } = await import('./version.js');
+      print(ctx, versionText(ctx.programName));
+      return 0;
+    }
+  }
+  const [verb, ...args] = options.operands;
+  if (verb === undefined) return 0;
+  if (verb === 'help') throw new HelpRequest(args[0] ?? '');
+  if (!Object.hasOwn(verbs, verb)) {
+    if (absentVerbs.includes(verb)) throw new CliError(`'${verb}' is not supported yet`);
+    throw usageError(ctx, `Command not found: ${verb}`);
+  }
+  const { run } = await verbs[verb]();
+  return run(args, ctx);
+}
+
+async function report(error: unknown, ctx: CliContext): Promise<number> {
+  if (error instanceof HelpRequest) {
+    const { helpText } = await import('./help.js');
+    print(ctx, helpText(ctx.programName, error.verb));
+    return 0;
+  }
+  if (ctx.signal.aborted && isCancelled(error)) {
+    return signalExitCode[ctx.signal.reason as keyof typeof signalExitCode] ?? signalExitCode.SIGINT;
+  }
+  if (error instanceof CliError) reportCliError(ctx, error);
+  else reportError(ctx, sentence(error));
+  if (process.env.BASECOW_DEBUG === '1' && error instanceof Error) ctx.stderr.write(`${debugText(error)}\n`);
+  return error instanceof CliError ? error.exitCode : 1;
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof DiskImageError && error.code === 'CANCELLED';
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function debugText(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${debugText(error.cause)}` : '';
+  return `${error.stack ?? error.message}${cause}`;
+}
