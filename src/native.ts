@@ -30,7 +30,10 @@ export interface NativePlacement {
   offset: Float64Array;
 }
 
-/** Writes guest bytes to a host file, at the same offset (+ `shift`) or where a placement says. */
+/**
+ * Writes guest bytes to a host file, at the same offset (+ `shift`) or where a placement says. Rows of kind
+ * unallocated and zero are zeros; gaps between rows are left alone.
+ */
 export interface RawSink {
   type: 'raw';
   fd: number;
@@ -40,7 +43,8 @@ export interface RawSink {
   shift: number;
   /**
    * Zero runs of at least this many bytes (multiple of 512) inside data are treated as zeros; 0 = write data as
-   * it is, which lets data extents go by copy_file_range.
+   * it is, which lets data extents go by copy_file_range. Runs are looked for within one segment and in steps
+   * of 4096 bytes (512 when this is no multiple of 4096).
    */
   detectZeros: number;
   /** What becomes of zeros: the target already reads as zeros there; punch a hole (fallback: write); write them out. */
@@ -79,13 +83,19 @@ export interface PackSink {
   groupTableBytes: number;
   /** Compressed clusters that may share one host cluster (the largest refcount); undefined or 0 = any number. */
   refcountMax?: number;
-  /** Clusters that are all zero are not written: reported with host = 0 in `zeroed` when reportZeros. */
+  /**
+   * Clusters that are all zero are not written: reported in `zeroed` when reportZeros. false = they are stored,
+   * also those of zero rows. Clusters with nothing but unallocated rows are neither stored nor reported.
+   */
   detectZeros: boolean;
   /** Also report clusters inside data or zero rows that turned out zero (needed over a backing file). */
   reportZeros: boolean;
   compression: null | {
     codec: 'deflate' | 'zstd';
-    /** 0 = the codec's own default for VM images. deflate 1..9, zstd 1..19. */
+    /**
+     * 0 = the codec's own default for VM images. deflate 1..9 (1..3 are igzip's where ISA-L is found, the rest
+     * are zlib's), zstd 1..19.
+     */
     level: number;
   };
   dropCache?: boolean;
@@ -148,11 +158,14 @@ export interface BatchResult {
   };
   /** pack with reportZeros: guest offsets of clusters that were read and are all zero. */
   zeroed?: Float64Array;
-  /** pack: tables allocated for groups that ended in this batch: guest offset of the group, host offset of the table. */
+  /**
+   * pack: tables allocated for groups that ended in this batch: guest offset of the group, host offset of the
+   * table. That of the last group may be in the totals.
+   */
   groups?: { count: number; guest: Float64Array; host: Float64Array };
   /** pack: first free host cluster after this batch (cluster-aligned). */
   firstFree?: number;
-  /** digest: chunk digests that ended in this batch, concatenated raw. */
+  /** digest: chunk digests that ended in this batch, concatenated raw; a last, shorter chunk is in the totals. */
   chunks?: Uint8Array;
   /** compare: first differing guest byte of this batch, -1 = none. */
   mismatch?: number;
