@@ -30,7 +30,7 @@ void Deferred::Finish(Napi::Env env) {
   }
 }
 
-Napi::Value RunAsync(Napi::Env env, std::vector<Napi::Object> keep, std::function<Status()> work,
+Napi::Value RunAsync(Napi::Env env, const std::vector<Napi::Object>& keep, std::function<Status()> work,
                      MakeResult result) {
   Deferred* deferred = Deferred::Create(env);
   const Napi::Promise promise = deferred->promise();

@@ -43,7 +43,7 @@ class Deferred {
 
 /// Runs `work` on an errand thread and settles with what it returns, then with `result`. `keep`: objects
 /// whose memory `work` uses. `work` and `result` usually share a std::shared_ptr to their data.
-Napi::Value RunAsync(Napi::Env env, std::vector<Napi::Object> keep, std::function<Status()> work,
+Napi::Value RunAsync(Napi::Env env, const std::vector<Napi::Object>& keep, std::function<Status()> work,
                      MakeResult result = {});
 
 }  // namespace basecow

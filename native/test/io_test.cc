@@ -16,7 +16,6 @@ using basecow::CopyFile;
 using basecow::CopyFileOptions;
 using basecow::CopyFileResult;
 using basecow::CopyMethod;
-using basecow::NamedFd;
 using basecow::OwnedFd;
 using basecow::PublishRequest;
 using basecow::Reflink;
