@@ -24,6 +24,8 @@ export interface Qcow2Parts {
   /** Presented instead of the active layer. */
   snapshot?: Snapshot;
   warnings: readonly string[];
+  /** A writer's own cache. */
+  l2?: L2Cache;
 }
 
 /** A qcow2 image, read-only: its own layer and, through `backing`, its chain. */
@@ -55,7 +57,7 @@ export class Qcow2Disk implements Disk {
     this.warnings = parts.warnings;
     this.virtualSize = parts.snapshot?.diskSize ?? parts.header.diskSize;
     this.clusterSize = parts.header.clusterSize;
-    this.l2 = new L2Cache(parts.file, parts.header.clusterSize);
+    this.l2 = parts.l2 ?? new L2Cache(parts.file, parts.header.clusterSize);
   }
 
   /** QEMU reads L2 tables in slices of at most 64 KiB (l2-cache-entry-size). */

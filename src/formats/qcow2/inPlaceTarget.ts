@@ -1,0 +1,85 @@
+// An existing image as convert's target (-n): the map decides where bytes go, the engine puts them there.
+
+import type { Disk } from '../../disk/disk.js';
+import { DiskImageError } from '../../disk/errors.js';
+import { ExtentColumns, Kind } from '../../disk/extents.js';
+import type { ConvertTarget, TargetRequest } from '../../disk/format.js';
+import type { NativePlacement, RawSink } from '../../native.js';
+import { WritableQcow2Disk } from './writable.js';
+
+export class InPlaceTarget implements ConvertTarget {
+  readonly sink: RawSink;
+  readonly alignment: number;
+  readonly #disk: WritableQcow2Disk;
+  readonly #backing: boolean;
+  readonly #isZero: boolean;
+  readonly #allocatesZeros: boolean;
+
+  constructor(disk: WritableQcow2Disk, request: TargetRequest & { targetIsZero: boolean }) {
+    const file = disk.externalFile ?? disk.file;
+    this.#disk = disk;
+    this.#backing = request.backing;
+    this.#isZero = request.targetIsZero && disk.header.backingFile === undefined;
+    this.#allocatesZeros = request.sparseSize === 0;
+    this.alignment = disk.clusterSize;
+    this.sink = {
+      type: 'raw',
+      fd: file.fd,
+      path: file.path,
+      shift: 0,
+      detectZeros: request.sparseSize,
+      // Zeros of allocated clusters have a place: new ones may lie where something else lay before.
+      zeros: this.#allocatesZeros ? 'write' : 'punch',
+      offload: false,
+      dropCache: request.dropCache,
+    };
+  }
+
+  async prepare(columns: ExtentColumns): Promise<NativePlacement> {
+    const places = new ExtentColumns(columns.count + 16);
+    for (let row = 0; row < columns.count; row++) {
+      const kind = columns.kind[row];
+      const start = columns.start[row];
+      const length = columns.length[row];
+      if (kind === Kind.unallocated && this.#backing) continue;
+      if (kind >= Kind.data || this.#allocatesZeros) await this.#disk.allocate(places, start, length);
+      else if (!this.#isZero) await this.#disk.zero(start, length);
+    }
+    return { count: places.count, start: places.start, length: places.length, offset: places.offset };
+  }
+
+  async accept(): Promise<void> {}
+
+  async finish(): Promise<void> {}
+
+  publish(options: { sync: boolean }): Promise<void> {
+    return this.#disk.publish(options.sync);
+  }
+
+  /** The opener closes the disk; what was not published is not in the image. */
+  async discard(): Promise<void> {}
+}
+
+/**
+ * @throws TARGET_TOO_SMALL, UNSUPPORTED_OPERATION (compression).
+ */
+export async function openQcow2Target(
+  disk: Disk,
+  request: TargetRequest & { targetIsZero: boolean },
+): Promise<ConvertTarget> {
+  if (!(disk instanceof WritableQcow2Disk)) throw new RangeError(`'${disk.path}' was not opened for writing`);
+  if (disk.virtualSize < request.size) {
+    throw new DiskImageError('TARGET_TOO_SMALL', 'output file is smaller than input file', {
+      path: disk.path,
+      operation: 'convert',
+    });
+  }
+  if (request.compress) {
+    throw new DiskImageError(
+      'UNSUPPORTED_OPERATION',
+      `Compressed clusters can be written to a new image only, not into the existing '${disk.path}'`,
+      { path: disk.path, operation: 'convert' },
+    );
+  }
+  return new InPlaceTarget(disk, request);
+}
