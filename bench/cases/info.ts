@@ -1,4 +1,4 @@
-import { diskInfo } from 'basecow';
+import { info } from 'basecow';
 import type { Case } from '../compare.js';
 import type { Inputs } from '../inputs.js';
 import { measureHere, measureProcess } from '../process.js';
@@ -25,7 +25,7 @@ export function infoCases(inputs: Inputs): Case[] {
       ours: {
         work: () =>
           measureHere(async () => {
-            await diskInfo(inputs.empty, { format: 'qcow2' });
+            await info({ path: inputs.empty, format: 'qcow2' });
           }),
       },
       rival: { work: () => measureHere(async () => void measureProcess(['qemu-img', ...words('info')])) },
