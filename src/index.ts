@@ -33,6 +33,18 @@ export {
 } from './disk/view.js';
 export { type OpenDiskOptions, openDisk, probeFormat } from './formats/open.js';
 export { formatByName, formatNames } from './formats/registry.js';
+export {
+  claimNames,
+  type DetectedFormat,
+  type FormatName,
+  type Inspection,
+  InspectionStream,
+  type InspectOptions,
+  inspectFile,
+  StreamInspector,
+  type Violation,
+  type ViolationCode,
+} from './inspect/index.js';
 export type { EngineInfo } from './native.js';
 export { type CheckOutcome, type CheckRequest, check } from './operations/check.js';
 export { type CompareOutcome, type CompareRequest, compare } from './operations/compare.js';
@@ -70,6 +82,7 @@ export type { PoolJobSettings, PoolOptions } from './pool/jobPool.js';
 export type {
   PooledCreateRequest,
   PooledOverlaysRequest,
+  PooledResizeRequest,
   PoolOperations,
   Sendable,
 } from './pool/operations.js';

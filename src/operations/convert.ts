@@ -103,12 +103,14 @@ async function convertDisks(
 ): Promise<ConvertOutcome> {
   const whole = new Concatenation(sources);
   job.control.total = whole.virtualSize;
-  const backingSize = hasBacking(request) ? await targetBackingSize(request) : undefined;
+  const planned = hasBacking(request) && !request.noCreate ? await newBackingSize(request) : undefined;
   const { target, disk } = await openTarget(request, whole.virtualSize, job);
   try {
     const { sink, alignment } = target;
     const cluster = sink.type === 'pack' ? sink.clusterSize : alignment;
-    const map = backingSize === undefined ? whole : new OwnLayer(sources[0], cluster, backingSize);
+    const map = hasBacking(request)
+      ? new OwnLayer(sources[0], cluster, planned ?? disk?.backing?.virtualSize)
+      : whole;
     const outcome = await transfer(request, sources, map, target, job);
     job.throwIfCancelled();
     await target.publish({ sync: request.targetCache !== 'unsafe' });
@@ -205,10 +207,10 @@ async function openTarget(
     control: job.control,
   };
   if (!request.noCreate) {
-    if (!format.createTarget) throw cannotWrite(name, path);
+    if (!format.createTarget) throw cannot(`Format driver '${name}' does not support image creation`, path);
     return { target: await format.createTarget(path, wanted) };
   }
-  if (!format.openTarget) throw cannotWrite(name, path);
+  if (!format.openTarget) throw cannot(`Existing images of format '${name}' can't be written to`, path);
   const disk = await openDisk(path, { format: name, write: true, gate: wanted.gate, limits, lock });
   try {
     if (disk.virtualSize < size) {
@@ -233,22 +235,15 @@ function targetOptions({ target: { options = {}, backing } }: ConvertRequest): C
   return named;
 }
 
-function cannotWrite(format: string, path: string): DiskImageError {
-  return new DiskImageError(
-    'UNSUPPORTED_OPERATION',
-    `Format driver '${format}' does not support image creation`,
-    {
-      path,
-      operation: 'convert',
-    },
-  );
+function cannot(what: string, path: string): DiskImageError {
+  return new DiskImageError('UNSUPPORTED_OPERATION', what, { path, operation: 'convert' });
 }
 
 /**
- * Bytes of the target's backing file: zeros behind its end need no marking.
+ * Bytes of a new target's backing file: zeros behind its end need no marking.
  * @throws BACKING_*: a target that could not be opened is not made.
  */
-async function targetBackingSize(request: ConvertRequest): Promise<number> {
+async function newBackingSize(request: ConvertRequest): Promise<number> {
   const { path, gate, limits, lock } = request.target;
   const { backing_file: name, backing_fmt: format } = targetOptions(request);
   const backing = await openBackingFor(path, name, format, { gate: resolveGate(gate), limits, lock });

@@ -17,7 +17,7 @@ export function checkConvertRequest(request: ConvertRequest): void {
   if (sources.length > 1 && hasBacking(request)) {
     refuse('Having a backing file for the target makes no sense when concatenating multiple input images');
   }
-  if (hasBacking(request) && !(target.backing?.format ?? target.options?.backing_fmt)) {
+  if (!request.noCreate && hasBacking(request) && !(target.backing?.format ?? target.options?.backing_fmt)) {
     throw new DiskImageError(
       'BACKING_FORMAT_MISSING',
       'Use of backing file requires explicit backing format',

@@ -49,6 +49,7 @@ export class JobPool {
   readonly #threads: number;
   #timer: NodeJS.Timeout | undefined;
   #tickets = 0;
+  #lastDeath: Error | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(worker: URL, options: PoolOptions = {}) {
@@ -61,13 +62,18 @@ export class JobPool {
       concurrentTasksPerWorker: 1,
       idleTimeout: options.idleTimeout ?? 10_000,
       resourceLimits: options.resourceLimits,
+      // Loaders, inspectors and the like of the main thread are not the workers' affair; they start faster without.
+      execArgv: [],
       taskQueue: this.#queue,
       // Piscina would let the thread sleep in Atomics.wait between jobs: nothing could be cleaned up meanwhile.
       atomics: 'disabled',
       recordTiming: false,
     });
-    // A worker that dies without a job, at its start above all: those that wait would wait for ever.
-    this.#piscina.on('error', (error: Error) => this.#failWaiting(died(error)));
+    // Of a worker that dies without a job, at its start above all.
+    this.#piscina.on('error', (error: Error) => {
+      this.#lastDeath = error;
+    });
+    this.#piscina.on('workerDestroy', () => setImmediate(() => this.#failStranded()));
   }
 
   /** Jobs that run or wait. */
@@ -167,7 +173,10 @@ export class JobPool {
     return died(error, operation);
   }
 
-  #failWaiting(error: DiskImageError): void {
+  /** Piscina starts no new workers when they die before they are ready: jobs would wait for ever. */
+  #failStranded(): void {
+    if (this.#queue.size === 0 || this.#piscina.threads.length > 0) return;
+    const error = died(this.#lastDeath ?? 'it ended before it was ready');
     for (const job of this.#jobs) if (this.#queue.withdraw(job.place.ticket)) job.fail(error);
   }
 

@@ -1,6 +1,6 @@
 // What a pool can run: the one list that Pool and its workers share.
 import type { DiskInfo } from '../disk/disk.js';
-import type { CreateOutcome } from '../disk/format.js';
+import type { CreateOutcome, MeasureResult } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type CheckOutcome, type CheckRequest, check } from '../operations/check.js';
 import { type CompareOutcome, type CompareRequest, compare } from '../operations/compare.js';
@@ -17,6 +17,8 @@ import { type HashOutcome, type HashRequest, hash } from '../operations/hash.js'
 import { type InfoRequest, info, infoChain } from '../operations/info.js';
 import type { JobSettings } from '../operations/job.js';
 import { type MapEntry, type MapRequest, mapAll } from '../operations/map.js';
+import { type MeasureImageRequest, measure } from '../operations/measure.js';
+import { type ResizeImageOptions, type ResizeOutcome, resizeImage } from '../operations/resize.js';
 import { type PackedError, packError, unpackError } from './errorTransport.js';
 
 /** A request that can be sent to another thread: gates by name, no functions. */
@@ -31,6 +33,8 @@ export type Sendable<T> = T extends Gate | ((...args: never[]) => unknown)
 export type PooledCreateRequest = Sendable<Omit<CreateImageOptions, keyof JobSettings | 'announce'>> & {
   path: string;
 };
+
+export type PooledResizeRequest = Sendable<Omit<ResizeImageOptions, keyof JobSettings>> & { path: string };
 
 export type PooledOverlaysRequest = Sendable<Omit<CreateOverlaysOptions, keyof JobSettings>> & {
   overlays: readonly Sendable<OverlayRequest>[];
@@ -47,6 +51,8 @@ export interface PoolOperations {
   map: [Sendable<MapRequest>, MapEntry[]];
   copyImage: [Sendable<CopyImageRequest>, CopyImageOutcome];
   create: [PooledCreateRequest, CreateOutcome];
+  measure: [Sendable<MeasureImageRequest>, MeasureResult];
+  resize: [PooledResizeRequest, ResizeOutcome];
   createOverlays: [PooledOverlaysRequest, OverlayOutcome[]];
 }
 
@@ -71,6 +77,8 @@ export const poolOperations: Table = {
   map: { run: mapAll },
   copyImage: { run: copyImage },
   create: { run: ({ path, ...options }, settings) => createImage(path, { ...options, ...settings }) },
+  measure: { run: measure },
+  resize: { run: ({ path, ...options }, settings) => resizeImage(path, { ...options, ...settings }) },
   createOverlays: {
     run: ({ overlays, ...options }, settings) => createOverlays(overlays, { ...options, ...settings }),
     pack: (outcomes): PackedOutcome[] =>

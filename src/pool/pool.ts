@@ -24,6 +24,8 @@ export class Pool extends JobPool {
   readonly map = this.#method('map');
   readonly copyImage = this.#method('copyImage');
   readonly create = this.#method('create');
+  readonly measure = this.#method('measure');
+  readonly resize = this.#method('resize');
   readonly createOverlays = this.#method('createOverlays');
 
   constructor(options: PoolOptions = {}) {

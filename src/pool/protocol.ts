@@ -7,7 +7,7 @@ export interface JobMessage {
   request: unknown;
   /** Control block: progress out, cancel in. */
   control: SharedArrayBuffer;
-  /** Int32 [0]: set to 1 by the worker when it begins. */
+  /** Int32 [0]: 0 = waits, 1 = runs, 2 = over. */
   started: SharedArrayBuffer;
   /** Int32 [0]: jobs that run now, over all workers of the pool. */
   running: SharedArrayBuffer;

@@ -1,8 +1,8 @@
 import { JobControl } from '../disk/control.js';
 import type { JobSettings } from '../operations/job.js';
-import { type PackedError, packError } from './errorTransport.js';
+import { packError } from './errorTransport.js';
 import type { JobMessage, JobReply } from './protocol.js';
-import { beginJob } from './shares.js';
+import { beginJob, endJob } from './shares.js';
 
 /** An operation as a worker runs it. `pack` makes its result cloneable. */
 export interface PooledOperation {
@@ -24,7 +24,9 @@ export function serve(operations: Readonly<Record<string, PooledOperation>>) {
       });
       return { value: operation.pack ? operation.pack(value) : value };
     } catch (error) {
-      return { error: packError(error) as PackedError };
+      return { error: packError(error) };
+    } finally {
+      endJob(message);
     }
   };
 }

@@ -13,8 +13,11 @@ export function beginJob(message: JobMessage): number {
   return message.threads ?? Math.min(MAX_SHARE, Math.max(1, Math.floor(message.poolThreads / running)));
 }
 
-/** Pool side, so that it happens even when the worker died: counts the job as over if it ever began. */
+/**
+ * Counts the job as over, once. The worker does it before it answers, so that the next job gets a full share; the
+ * pool does it again when the job has settled, because the worker may have died.
+ */
 export function endJob(message: JobMessage): void {
-  if (Atomics.load(new Int32Array(message.started), 0) === 1)
-    Atomics.sub(new Int32Array(message.running), 0, 1);
+  const began = Atomics.compareExchange(new Int32Array(message.started), 0, 1, 2) === 1;
+  if (began) Atomics.sub(new Int32Array(message.running), 0, 1);
 }
