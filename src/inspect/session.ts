@@ -1,9 +1,10 @@
 import { parseClaim } from './claims.js';
-import { conclude, type Inquiry } from './conclude.js';
+import { conclude } from './conclude.js';
 import { detectors } from './formats/index.js';
 import { Report } from './report.js';
 import type { Answer, Need, Steps } from './steps.js';
 import type { FormatName, Inspection, InspectOptions } from './types.js';
+import type { Inquiry } from './weigh.js';
 
 /** One generator at work, and what it waits for. */
 export interface Task {

@@ -1,7 +1,7 @@
 // Images as qemu-img, mke2fs, mkfs.vfat and sgdisk make them: recognised, with the size that qemu-img tells.
 import { cpSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { codes, judge } from '../support/inspection.js';
+import { codes, judge, patch, u32be } from '../support/inspection.js';
 import { Random } from '../support/random.js';
 import { qemuImg, qemuIo, run } from '../support/tools.js';
 
@@ -86,17 +86,17 @@ t.test('the virtual size of refused formats is told too', async (t) => {
   }
 });
 
-t.test('qcow2 encrypted with AES or LUKS is refused, and how is told', async (t) => {
-  const secret = ['--object', 'secret,id=s,data=x', '-o', 'encrypt.key-secret=s,encrypt.format='];
-  for (const encryption of ['aes', 'luks'] as const) {
-    const path = `${dir}/encrypted.${encryption}`;
-    const iterations = encryption === 'luks' ? ',encrypt.iter-time=10' : '';
-    const options = [...secret.slice(0, 3), `${secret[3]}${encryption}${iterations}`];
-    qemuImg('create', '-q', '-f', 'qcow2', ...options, path, '1M');
-    const verdict = await judge(t, path, { claimed: 'qcow2' }, random);
-    t.same(codes(verdict), ['encrypted']);
-    t.equal(verdict.encryption, encryption);
-  }
+t.test('an encrypted qcow2 is refused, and how it is encrypted is told', async (t) => {
+  const path = `${dir}/encrypted.qcow2`;
+  const secret = ['--object', 'secret,id=s,data=x', '-o', 'encrypt.key-secret=s,encrypt.format=aes'];
+  qemuImg('create', '-q', '-f', 'qcow2', ...secret, path, '1M');
+  const aes = await judge(t, path, { claimed: 'qcow2' }, random);
+  t.same(codes(aes), ['encrypted']);
+  t.equal(aes.encryption, 'aes');
+  patch(path, 32, u32be(2)); // crypt_method: LUKS, whose key derivation would take qemu-img seconds
+  const luks = await judge(t, path, { claimed: 'qcow2' }, random);
+  t.same(codes(luks), ['encrypted']);
+  t.equal(luks.encryption, 'luks');
 });
 
 t.test('file systems without partitions are raw, FAT too', async (t) => {

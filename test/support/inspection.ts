@@ -9,14 +9,12 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import type t from 'tap';
 import { type Inspection, type InspectOptions, inspectFile, StreamInspector } from '#src/inspect/index.js';
 import type { Random } from './random.js';
 
 /** What is needed of tap's test object. */
-interface Test {
-  same(found: unknown, wanted: unknown, message?: string): unknown;
-  equal(found: unknown, wanted: unknown, message?: string): unknown;
-}
+type Test = Pick<typeof t, 'equal' | 'same'>;
 
 /** Overwrites bytes in the middle of a file. */
 export function patch(path: string, offset: number, bytes: Buffer | number[]): void {
