@@ -68,7 +68,8 @@ export interface Disk {
    * Appends rows that cover [start, x) to `into`, x <= end, and returns x. Stops early when `into` is full;
    * always makes progress when start < end. With `layer: 'own'` ranges this layer does not hold stay
    * `unallocated` instead of being resolved in the backing chain.
-   * Rows are in guest order without gaps. Bytes past the backing file's end are zero, at that layer's depth.
+   * Rows are in guest order without gaps. `unallocated` rows read as zeros; what lies past the backing disk's end is
+   * such a row at the overlay's own depth, as `qemu-img map` shows it.
    */
   map(into: ExtentColumns, start: number, end: number, options?: MapOptions): Promise<number>;
 

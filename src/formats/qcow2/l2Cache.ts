@@ -61,8 +61,9 @@ export class L2Cache {
     ) {
       tables++;
     }
-    const bytes = new Uint8Array(tables * this.#clusterSize);
-    await this.#file.read(bytes, offset);
+    // Not pooled, for alignment; not cleared, as nearly all of it is read over at once.
+    const bytes = Buffer.allocUnsafeSlow(tables * this.#clusterSize);
+    bytes.fill(0, await this.#file.read(bytes, offset));
     const slab: Slab = { first: offset, tables, words: tableWords(bytes) };
     this.#insert(slab);
     return slab.words.subarray(0, this.#clusterSize >>> 2);

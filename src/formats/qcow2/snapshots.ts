@@ -171,7 +171,10 @@ export function checkSnapshotL1(
     throw exceeds(`L1 table of ${l1Entries} entries exceeds the limit of ${limits.l1Bytes / 8}`);
   }
   const most = Math.min(limits.virtualSize, Number.MAX_SAFE_INTEGER);
-  if (diskSize > most) throw exceeds(`disk size of ${diskSize} bytes exceeds the limit of ${most}`);
+  if (diskSize > most) {
+    const stored = snapshot.extra.readBigUInt64BE(8);
+    throw exceeds(`disk size of ${stored} bytes exceeds the limit of ${most}`);
+  }
   if (l1Entries === 0) return;
   if (l1Offset === 0 || l1Offset % header.clusterSize !== 0) {
     throw corrupt(

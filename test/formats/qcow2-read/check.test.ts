@@ -1,7 +1,7 @@
 // Check against `qemu-img check`: the same counts and sentences, on whole and on damaged images.
 import { closeSync, copyFileSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { JobControl } from '#src/disk/control.js';
 import type { CheckResult } from '#src/disk/format.js';
 import { likeQemu } from '#src/disk/gates.js';
@@ -10,8 +10,6 @@ import { checkQcow2 } from '#src/formats/qcow2/check/index.js';
 import type { Qcow2Disk } from '#src/formats/qcow2/disk.js';
 import { Random } from '../../support/random.js';
 import { qemuImg, qemuIo, tryRun } from '../../support/tools.js';
-
-type Test = typeof t;
 
 async function check(file: string, windowClusters?: number): Promise<CheckResult> {
   const disk = await openDisk(file, { format: 'qcow2', gate: likeQemu });

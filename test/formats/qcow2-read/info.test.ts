@@ -1,12 +1,10 @@
 // info() against `qemu-img info --output=json`, and how the flags of an image are treated.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { DiskInfo } from '#src/disk/disk.js';
 import { openDisk } from '#src/formats/open.js';
 import { qemuImg, qemuIo, tryRun } from '../../support/tools.js';
-
-type Test = typeof t;
 
 /** Our info under QEMU's keys. */
 function toQemu(info: DiskInfo): Record<string, unknown> {
@@ -121,18 +119,7 @@ t.test('damaged, dirty and encrypted images', async (t) => {
   }
   for (const method of ['aes', 'luks']) {
     const options = `encrypt.format=${method},encrypt.key-secret=s`;
-    run('qemu-img', [
-      'create',
-      '-q',
-      '--object',
-      'secret,id=s,data=abc',
-      '-f',
-      'qcow2',
-      '-o',
-      options,
-      file,
-      '3M',
-    ]);
+    create('--object', 'secret,id=s,data=abc', '-f', 'qcow2', '-o', options, file, '3M');
     await t.rejects(openDisk(file, { format: 'qcow2' }), {
       code: 'UNSUPPORTED_FEATURE',
       message: new RegExp(method.toUpperCase()),

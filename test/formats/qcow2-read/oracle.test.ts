@@ -1,15 +1,13 @@
 // Images made by qemu-img and qemu-io, read by us: map and bytes must be the same as qemu-img's.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { likeQemu } from '#src/disk/gates.js';
 import { readDisk } from '#src/disk/view.js';
 import { openDisk } from '#src/formats/open.js';
 import { ourMap, qemuMap } from '../../support/qemuMap.js';
 import { Random } from '../../support/random.js';
 import { qemuImg, qemuIo } from '../../support/tools.js';
-
-type Test = typeof t;
 
 /** Map and every byte of `file` compared with qemu-img's. */
 async function same(t: Test, file: string, what: string): Promise<void> {

@@ -22,7 +22,7 @@ const MAX_CLUSTERS = 2 ** 31 - 1;
 /**
  * Checks the metadata of a qcow2 image without changing it: counts every reference to every host cluster, compares
  * with the stored refcounts, and COPIED flags with both. Counts and sentences are those of `qemu-img check`.
- * Memory: 64 MiB for references at most (larger files are walked once per window of 2^26 clusters), an L1 table of
+ * Memory: 32 MiB for references at most (larger files are walked once per window of 2^25 clusters), an L1 table of
  * at most Limits.l1Bytes, 8 MiB of caches. Progress counts L1 bytes.
  * @throws INVALID_ARGUMENT for another format's disk; CANCELLED; IO
  */

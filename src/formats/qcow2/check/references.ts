@@ -1,7 +1,7 @@
 import type { Report } from './report.js';
 
-/** Clusters whose references are counted in one pass: 64 MiB of memory, 4 TiB of file at 64 KiB clusters. */
-export const WINDOW_CLUSTERS = 2 ** 26;
+/** Clusters whose references are counted in one pass: 32 MiB of memory, 2 TiB of file at 64 KiB clusters. */
+export const WINDOW_CLUSTERS = 2 ** 25;
 
 /**
  * References found for each host cluster of a window of the file. One byte each; the few counts above 254 are in a
