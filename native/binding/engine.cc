@@ -58,7 +58,7 @@ void Engine::Shutdown() {
   for (Thread& thread : threads) thread.Join();
   for (Deferred* deferred : pending_) delete deferred;
   pending_.clear();
-  napi_release_threadsafe_function(settle_, napi_tsfn_abort);
+  if (settle_ != nullptr) napi_release_threadsafe_function(settle_, napi_tsfn_abort);
 }
 
 Status Engine::Queue(std::function<void()> errand) {
