@@ -6,27 +6,22 @@ import {
   Autoclear,
   Compatible,
   CryptMethod,
-  ExtensionType,
   HEADER_V2_BYTES,
   HEADER_V3_BYTES,
   HEADER_V3_MIN_BYTES,
   Incompatible,
   KNOWN_INCOMPATIBLE,
-  MAX_BACKING_FORMAT,
   MAX_BACKING_NAME,
   MAX_CLUSTER_BITS,
   MIN_CLUSTER_BITS,
   MIN_EXTENDED_CLUSTER,
   QCOW2_MAGIC,
 } from './constants.js';
-import {
-  BITMAPS_EXTENSION_BYTES,
-  type BitmapsExtension,
-  type HeaderExtension,
-  parseExtensions,
-  serializeExtensions,
-} from './extensions.js';
-import { describeFeatures, type FeatureName, parseFeatureNames } from './featureNames.js';
+import { type BitmapsExtension, type HeaderExtension, parseExtensions } from './extensions.js';
+import { describeFeatures, type FeatureName } from './featureNames.js';
+import { type Fail, parseKnownExtensions, utf8 } from './headerExtensions.js';
+
+export { serializeHeader } from './serializeHeader.js';
 
 export type CompressionType = 'zlib' | 'zstd';
 
@@ -300,8 +295,6 @@ export function parseHeader(
   } as Qcow2Header);
 }
 
-type Fail = (code: DiskImageErrorCode, message: string, offset?: number) => never;
-
 function parseBackingName(
   bytes: Buffer,
   headerLength: number,
@@ -351,74 +344,6 @@ function parseCompression(
   return type === 1 ? 'zstd' : 'zlib';
 }
 
-interface KnownExtensions {
-  backingFormat?: string;
-  dataFile?: string;
-  bitmaps?: BitmapsExtension;
-  luksHeader?: { offset: number; length: number };
-  featureNames: FeatureName[];
-}
-
-function parseKnownExtensions(extensions: readonly HeaderExtension[], fail: Fail): KnownExtensions {
-  const known: KnownExtensions = { featureNames: [] };
-  const invalid = (why: string) => fail('INVALID_HEADER', `Invalid header extension: ${why}`);
-  const single = new Map<number, Buffer>();
-  for (const { type, data } of extensions) {
-    const before = single.get(type);
-    const isSingle =
-      type !== ExtensionType.featureNames && Object.values(ExtensionType).some((one) => one === type);
-    if (before && isSingle && !before.equals(data)) {
-      invalid(`0x${type.toString(16)} occurs twice with different content`);
-    }
-    single.set(type, data);
-    switch (type) {
-      case ExtensionType.backingFormat: {
-        if (data.length > MAX_BACKING_FORMAT) {
-          invalid(`backing format of ${data.length} bytes, above ${MAX_BACKING_FORMAT}`);
-        }
-        const format = utf8(data);
-        if (format === undefined) invalid('backing format contains NUL or is not UTF-8');
-        else if (format !== '') known.backingFormat = format;
-        break;
-      }
-      case ExtensionType.dataFile: {
-        const name = utf8(data);
-        if (!name) invalid(`data file name of ${data.length} bytes is empty, contains NUL or is not UTF-8`);
-        else known.dataFile = name;
-        break;
-      }
-      case ExtensionType.featureNames:
-        known.featureNames = parseFeatureNames(data);
-        break;
-      case ExtensionType.luks:
-        if (data.length !== 16) invalid(`LUKS header pointer of ${data.length} bytes, not 16`);
-        known.luksHeader = {
-          offset: Number(data.readBigUInt64BE(0)),
-          length: Number(data.readBigUInt64BE(8)),
-        };
-        break;
-      case ExtensionType.bitmaps:
-        known.bitmaps = parseBitmapsExtension(data, invalid);
-        break;
-    }
-  }
-  return known;
-}
-
-function parseBitmapsExtension(data: Buffer, invalid: (why: string) => never): BitmapsExtension {
-  if (data.length !== BITMAPS_EXTENSION_BYTES) {
-    invalid(`bitmaps extension of ${data.length} bytes, not ${BITMAPS_EXTENSION_BYTES}`);
-  }
-  if (data.readUInt32BE(4) !== 0) invalid('bitmaps extension with a reserved field that is not zero');
-  const count = data.readUInt32BE(0);
-  if (count === 0) invalid('bitmaps extension with zero bitmaps');
-  return {
-    count,
-    directorySize: Number(data.readBigUInt64BE(8)),
-    directoryOffset: Number(data.readBigUInt64BE(16)),
-  };
-}
-
 /** A 64-bit field as a number within `limit` and 2^53 - 1. */
 function exact(
   value: bigint,
@@ -458,64 +383,4 @@ function tableOffset(
     );
   }
   return Number(stored);
-}
-
-/** Text without NUL, or undefined. */
-function utf8(bytes: Buffer): string | undefined {
-  if (bytes.includes(0)) return undefined;
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * Header, extensions and backing name as they lie in the first cluster (not padded to it).
- * @throws INVALID_HEADER when they do not fit the cluster or the name exceeds 1023 bytes.
- */
-export function serializeHeader(fields: HeaderFields): Buffer {
-  const clusterSize = 2 ** fields.clusterBits;
-  const v3 = fields.version === 3;
-  const header = Buffer.alloc(v3 ? fields.headerLength : HEADER_V2_BYTES);
-  const extensions = serializeExtensions(fields.extensions);
-  const name = Buffer.from(fields.backingFile ?? '', 'utf8');
-  const nameOffset = header.length + extensions.length;
-  if (name.length > MAX_BACKING_NAME) {
-    throw new DiskImageError(
-      'INVALID_HEADER',
-      `Backing file name of ${name.length} bytes exceeds the limit of ${MAX_BACKING_NAME}`,
-    );
-  }
-  if (nameOffset + name.length > clusterSize) {
-    throw new DiskImageError(
-      'INVALID_HEADER',
-      `Header, extensions and backing file name of ${nameOffset + name.length} bytes exceed the cluster of ${clusterSize}`,
-    );
-  }
-  header.writeUInt32BE(QCOW2_MAGIC, 0);
-  header.writeUInt32BE(fields.version, 4);
-  if (name.length > 0) {
-    header.writeBigUInt64BE(BigInt(nameOffset), 8);
-    header.writeUInt32BE(name.length, 16);
-  }
-  header.writeUInt32BE(fields.clusterBits, 20);
-  header.writeBigUInt64BE(BigInt(fields.virtualSize), 24);
-  header.writeUInt32BE(fields.cryptMethod, 32);
-  header.writeUInt32BE(fields.l1Entries, 36);
-  header.writeBigUInt64BE(BigInt(fields.l1Offset), 40);
-  header.writeBigUInt64BE(BigInt(fields.refcountTableOffset), 48);
-  header.writeUInt32BE(fields.refcountTableClusters, 56);
-  header.writeUInt32BE(fields.snapshotCount, 60);
-  header.writeBigUInt64BE(BigInt(fields.snapshotTableOffset), 64);
-  if (v3) {
-    header.writeBigUInt64BE(fields.incompatible, 72);
-    header.writeBigUInt64BE(fields.compatible, 80);
-    header.writeBigUInt64BE(fields.autoclear, 88);
-    header.writeUInt32BE(fields.refcountOrder, 96);
-    header.writeUInt32BE(fields.headerLength, 100);
-    if (header.length > HEADER_V3_MIN_BYTES) header[104] = fields.compressionType === 'zstd' ? 1 : 0;
-    fields.unknownFields.copy(header, HEADER_V3_BYTES);
-  }
-  return Buffer.concat([header, extensions, name]);
 }
