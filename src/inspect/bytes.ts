@@ -1,4 +1,6 @@
 const MAX_QUOTED = 200;
+/** Characters of a stored name that a verdict repeats; PATH_MAX. */
+export const MAX_STORED_NAME = 4096;
 
 /** Unsigned 64-bit field as a number: exact to 2^53, rounded beyond. */
 export function u64be(bytes: Buffer, offset: number): number {
@@ -17,6 +19,13 @@ export function isZero(bytes: Buffer): boolean {
 export function untilNul(bytes: Buffer): Buffer {
   const end = bytes.indexOf(0);
   return end < 0 ? bytes : bytes.subarray(0, end);
+}
+
+/** Without the NULs at its end. (A regular expression would take quadratic time on hostile runs of NULs.) */
+export function withoutPadding(bytes: Buffer): Buffer {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return bytes.subarray(0, end);
 }
 
 /** Untrusted text for a sentence: quoted, one line, bounded, nothing that a terminal would act on. */

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { type Change, convert, cut, put, table } from '../support/imageFields.js';
-import { judge, u32be, u32le, u64le } from '../support/inspection.js';
+import { codes, judge, u32be, u32le, u64le } from '../support/inspection.js';
 import { Random } from '../support/random.js';
 import { qemuImg } from '../support/tools.js';
 
@@ -123,6 +123,16 @@ t.test('vmdk with a footer that repeats the header is safe', async (t) => {
   convert(bench, 'vmdk')(path);
   withFooter(() => {})(path);
   t.same((await judge(t, path, { claimed: 'vmdk' }, random)).violations, []);
+});
+
+t.test('vmdk: a descriptor of 1 MiB of NULs and a letter is judged in linear time', async (t) => {
+  const path = `${dir}/nuls.vmdk`;
+  convert(bench, 'vmdk')(path);
+  const bytes = Buffer.concat([readFileSync(path).subarray(0, 512), Buffer.alloc(MiB)]);
+  bytes.writeBigUInt64LE(2047n, 36);
+  bytes[512 + 2047 * 512 - 1] = 0x78;
+  writeFileSync(path, bytes);
+  t.ok(codes(await judge(t, path, { claimed: 'vmdk' }, random)).includes('descriptor'));
 });
 
 table(bench, 'vmdk-footer', convert(bench, 'vmdk'), [

@@ -1,4 +1,4 @@
-import { quote, u64be, untilNul } from '../../bytes.js';
+import { MAX_STORED_NAME, quote, u64be, untilNul } from '../../bytes.js';
 import type { Report, Section } from '../../report.js';
 import { fileEnd, HEAD_BYTES, headBytes, type Steps } from '../../steps.js';
 import { type Header, KNOWN_FEATURES } from './header.js';
@@ -89,7 +89,7 @@ export function* judgeExtensions(section: Section, report: Report, header: Heade
 
   const dataFile = extensions.find(({ type }) => type === DATA_FILE_NAME);
   if (dataFile) {
-    report.dataFile = untilNul(dataFile.data).toString();
+    report.dataFile = untilNul(dataFile.data).toString().slice(0, MAX_STORED_NAME);
     section.refuse(
       'data-file',
       `the image names an external data file: ${quote(report.dataFile)}`,

@@ -1,4 +1,4 @@
-import { quote } from '../../bytes.js';
+import { MAX_STORED_NAME, quote, withoutPadding } from '../../bytes.js';
 import type { Report } from '../../report.js';
 
 /** Descriptors are short; QEMU reads no more than 1 MiB either. */
@@ -31,7 +31,7 @@ function judgeFields(report: Report, lines: string[], at: number): void {
   }
   const parent = fieldValue(lines, 'parentfilenamehint');
   if (parent !== undefined) {
-    report.backing = parent;
+    report.backing = parent.slice(0, MAX_STORED_NAME);
     report.refuse('backing-file', `the VMDK names a parent image: ${quote(parent)}`, at);
   }
   const parentCid = fieldValue(lines, 'parentcid');
@@ -62,7 +62,7 @@ function judgeExtents(report: Report, extents: string[], at: number): void {
  * an extent; one extent, sparse, without a path; no parent.
  */
 export function judgeDescriptor(report: Report, bytes: Buffer, at: number): void {
-  const text = bytes.toString('latin1').replace(/\0+$/, '');
+  const text = withoutPadding(bytes).toString('latin1');
   if (!printable(text)) {
     report.refuse('descriptor', 'the VMDK descriptor is no plain ASCII text', at);
     return;
