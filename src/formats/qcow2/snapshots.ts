@@ -26,16 +26,19 @@ const FIXED_BYTES = 40;
 const READ_AHEAD = 65536;
 
 /**
- * Reads the whole table; its size is bounded by Limits.snapshotTableBytes and the file's end.
+ * Reads the whole table; its size is bounded by Limits.snapshotTableBytes and the file's end. With `zeroFill` what
+ * the file lacks reads as zeros, as for QEMU's check.
  * @throws CORRUPT_IMAGE, LIMIT_EXCEEDED
  */
 export async function readSnapshots(
   file: HostFile,
   header: Qcow2Header,
   limits: Readonly<Limits>,
+  options: { zeroFill?: boolean } = {},
 ): Promise<SnapshotTable> {
   const snapshots: Snapshot[] = [];
-  const reader = new TableReader(file, header.snapshotTableOffset, limits.snapshotTableBytes);
+  const zeroFill = options.zeroFill ?? false;
+  const reader = new TableReader(file, header.snapshotTableOffset, limits.snapshotTableBytes, zeroFill);
   for (let i = 0; i < header.snapshotCount; i++) {
     const what = `Snapshot table entry ${i}`;
     const fixed = await reader.take(FIXED_BYTES, what);
@@ -79,12 +82,14 @@ class TableReader {
   readonly #limit: number;
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
+  readonly #zeroFill: boolean;
   taken = 0;
 
-  constructor(file: HostFile, start: number, limit: number) {
+  constructor(file: HostFile, start: number, limit: number, zeroFill: boolean) {
     this.#file = file;
     this.#start = start;
     this.#limit = limit;
+    this.#zeroFill = zeroFill;
   }
 
   get offset(): number {
@@ -103,9 +108,9 @@ class TableReader {
     if (this.taken + length > this.#windowStart + this.#window.length) {
       const wanted = Buffer.allocUnsafe(Math.max(length, READ_AHEAD));
       const got = await this.#file.read(wanted, this.offset);
-      this.#window = wanted.subarray(0, got);
+      this.#window = this.#zeroFill ? wanted.fill(0, got) : wanted.subarray(0, got);
       this.#windowStart = this.taken;
-      if (got < length && !padding) {
+      if (this.#window.length < length && !padding) {
         throw corrupt(
           this.#file,
           `${what} needs bytes up to ${this.offset + length}, but the file ends at ${this.#file.size}`,

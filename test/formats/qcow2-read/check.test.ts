@@ -12,7 +12,7 @@ import { Random } from '../../support/random.js';
 import { qemuImg, qemuIo, tryRun } from '../../support/tools.js';
 
 async function check(file: string, windowClusters?: number): Promise<CheckResult> {
-  const disk = await openDisk(file, { format: 'qcow2', gate: likeQemu });
+  const disk = await openDisk(file, { format: 'qcow2', gate: likeQemu, check: true });
   try {
     return await checkQcow2(disk, new JobControl(), windowClusters);
   } finally {
@@ -218,6 +218,17 @@ t.test('damaged snapshots, extended L2 and data files', async (t) => {
   copyFileSync(snap, file);
   poke(file, table, u64(0x10200n));
   await same(t, file, 'snapshot L1 unaligned');
+  for (const [what, offset, value] of [
+    ['L1 table past the end', 40, u64(1n << 40n)],
+    ['refcount table past the end', 48, u64(1n << 40n)],
+    ['no refcount table', 56, Buffer.alloc(4)],
+    ['more snapshots than the table has', 60, Buffer.from([0, 0, 0, 3])],
+    ['snapshot table past the end', 64, u64(1n << 40n)],
+  ] as const) {
+    copyFileSync(snap, file);
+    poke(file, offset, value);
+    await same(t, file, what);
+  }
   copyFileSync(snap, file);
   poke(file, table + 8, Buffer.from([0x7f, 0, 0, 0]));
   await same(t, file, 'snapshot L1 too large');

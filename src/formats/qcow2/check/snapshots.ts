@@ -11,7 +11,7 @@ export async function readTable(disk: Qcow2Disk, report: Report): Promise<Snapsh
   const { header, file, limits } = disk;
   let table: SnapshotTable;
   try {
-    table = await readSnapshots(file, header, limits);
+    table = await readSnapshots(file, header, limits, { zeroFill: true });
   } catch (error) {
     if (!(error instanceof DiskImageError) || error.code === 'IO') throw error;
     report.checkError(`ERROR failed to read the snapshot table: ${error.message}`);
