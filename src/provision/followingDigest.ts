@@ -7,6 +7,8 @@ import type { Digests, SourceAlgorithm } from './digests.js';
 
 /** Bytes the engine digests at a time; batches end at multiples of it. */
 const SEGMENT = 2 ** 20;
+/** Bytes that are worth a call. */
+const STEP = 8 * SEGMENT;
 
 /**
  * Digests a file that is still growing, behind its writer's back: the engine reads what has been written (it is in
@@ -30,6 +32,7 @@ export class FollowingDigest {
 
   /** The file's first `end` bytes are there. Returns at once. */
   follow(file: HostFile, end: number): void {
+    if (end - this.#position < STEP) return;
     this.#submit(file, end - (end % SEGMENT));
   }
 

@@ -17,7 +17,7 @@ const ZEROS = Buffer.alloc(HOLE);
  */
 export class PartFile {
   readonly file: HostFile;
-  /** Called with the bytes now in the file, after each block. */
+  /** Called with the size of the file, bytes, after each block. */
   onStored: ((end: number) => void) | undefined;
   #stored: number;
   #block = Buffer.allocUnsafe(BLOCK);
@@ -61,6 +61,7 @@ export class PartFile {
   async flush(): Promise<void> {
     if (this.#filled > 0) await this.#store();
     await this.#pending;
+    if (this.file.size < this.#stored) await this.file.truncate(this.#stored);
   }
 
   /** Drops everything from byte `size` on. */
@@ -99,8 +100,8 @@ export class PartFile {
         dataStart = -1;
       }
     }
+    // Zeros at the end wait for the next data, or for flush(): growing the file is a journal entry each time.
     if (dataStart >= 0) await this.file.write(block.subarray(dataStart), offset + dataStart);
-    else await this.file.truncate(offset + block.length);
-    this.onStored?.(offset + block.length);
+    this.onStored?.(this.file.size);
   }
 }
