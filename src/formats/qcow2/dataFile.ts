@@ -15,7 +15,8 @@ interface DataFileRequest {
 }
 
 /**
- * The external data file of a new image, sized like the disk (preallocated: like its clusters, as QEMU does) and not
+ * The external data file of a new image, sized like the disk (preallocated without
+ * subclusters: like its clusters, as QEMU does) and not
  * yet published. The gate says where the name points, as it will when the image is opened.
  * @throws BACKING_DENIED, LOCKED, IO.
  */
@@ -47,7 +48,8 @@ export async function createDataFile(
   }
   const target = await createNewFile(verdict.path, request.lock);
   try {
-    const size = preallocation === 'off' ? shape.virtualSize : shape.guestClusters * shape.clusterSize;
+    const whole = preallocation !== 'off' && !options.extendedL2;
+    const size = whole ? shape.guestClusters * shape.clusterSize : shape.virtualSize;
     if (preallocation === 'falloc' || preallocation === 'full') {
       await extendFile(target.file, 0, size, preallocation, request.control.buffer);
     } else {

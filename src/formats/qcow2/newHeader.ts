@@ -19,9 +19,11 @@ const ENTRY_BYTES = 8;
 
 type TablePlaces = Pick<Layout, 'l1Offset' | 'l1Entries' | 'refcountTableOffset' | 'refcountTableClusters'>;
 
+/** Smaller clusters go without the optional feature name table, as in QEMU: their room is for the backing name. */
+const MIN_CLUSTER_FEATURE_NAMES = 8192;
+
 /**
- * The first cluster's content. Extensions in QEMU's order; the feature name table, which is optional, gives way when
- * the backing file's name would not fit beside it (512-byte clusters).
+ * The first cluster's content, extensions in QEMU's order.
  * @throws INVALID_ARGUMENT when the names do not fit the first cluster.
  */
 export function newImageHeader(
@@ -57,16 +59,11 @@ export function newImageHeader(
     compressionType: options.compressionType,
     headerLength: v3 ? HEADER_V3_BYTES : HEADER_V2_BYTES,
     unknownFields: Buffer.alloc(0),
-    extensions: v3 ? [...names, features] : names,
+    extensions: v3 && shape.clusterSize >= MIN_CLUSTER_FEATURE_NAMES ? [...names, features] : names,
     backingFile: options.backingFile || undefined,
   };
   try {
     return serializeHeader(fields);
-  } catch (error) {
-    if (!v3) throw nameError(options, error, path);
-  }
-  try {
-    return serializeHeader({ ...fields, extensions: names });
   } catch (error) {
     throw nameError(options, error, path);
   }
