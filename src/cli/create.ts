@@ -1,3 +1,4 @@
+import { DiskImageError } from '../disk/errors.js';
 import { likeQemu } from '../disk/gates.js';
 import { createImage } from '../operations/create.js';
 import type { CliContext } from './context.js';
@@ -63,7 +64,7 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
       },
     });
   } catch (error) {
-    throw prefixed(error, prefix, path);
+    throw creationError(error, words, path);
   }
   return 0;
 }
@@ -105,7 +106,15 @@ function requireTarget(words: CreateWords, prefix: string): string {
   return path;
 }
 
-function prefixed(error: unknown, prefix: string, path: string): unknown {
-  const text = creationText(error, path);
-  return text === undefined ? error : new CliError(`${prefix}${text}`, { cause: error });
+function creationError(error: unknown, words: CreateWords, path: string): unknown {
+  const backing = words.backingFile ?? words.lists.values.backing_file;
+  const text = creationText(error, path, backing);
+  if (text === undefined) return error;
+  const message = `${words.filename}: ${text}`;
+  if (!(error instanceof DiskImageError) || error.code !== 'BACKING_FORMAT_MISSING') {
+    return new CliError(message, { cause: error });
+  }
+  // qemu-img ends this one without a line end.
+  const [first, hint] = message.split(/\n(.*)/s, 2);
+  return new CliError(first, { hint, cause: error });
 }

@@ -125,7 +125,7 @@ export class Getopt {
     const attached = equals < 0 ? undefined : text.slice(equals + 1);
     const found = this.#find(name);
     if (Array.isArray(found)) {
-      if (found.length === 0) return this.#failure('unknown', `unrecognized option '--${name}'`);
+      if (found.length === 0) return this.#failure('unknown', `unrecognized option '--${text}'`);
       const names = found.map((option) => ` '--${option.name}'`).join('');
       return this.#failure('unknown', `option '--${text}' is ambiguous; possibilities:${names}`);
     }

@@ -1,4 +1,5 @@
 // `--image-opts` and `json:` names, as far as they describe a local file.
+import { formatNames } from '../formats/registry.js';
 import { CliError } from './errors.js';
 import { splitOptions } from './optionLists.js';
 
@@ -84,6 +85,8 @@ function described(options: Map<string, string>): DescribedImage {
     throw new CliError(`Unknown driver '${protocol}'`);
   }
   if (path === undefined) {
+    if (format !== undefined && !formatNames().includes(format))
+      throw new CliError(`Unknown driver '${format}'`);
     throw new CliError(
       protocol === undefined
         ? 'A block device must be specified for "file"'

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { basename } from 'node:path';
-import { runProgram, signalExitCode } from './program.js';
+
+const { stdout, stderr } = process;
 
 /** A link to the program gives it its name, so that `ln -s basecow qemu-img` speaks as qemu-img. */
 function programName(): string {
@@ -8,8 +9,15 @@ function programName(): string {
   return name === 'main.js' ? 'basecow' : name;
 }
 
-const controller = new AbortController();
+/** A reader that went away is no error worth a word: the exit code tells how the work itself went. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
 
+/** 128 + the signal's number, as a shell reports a program that a signal ended. */
+const signalExitCode = { SIGINT: 130, SIGTERM: 143 } as const;
+
+const controller = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
     // The second time, whatever is in the way of an orderly end.
@@ -17,21 +25,22 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
     controller.abort(name);
   });
 }
-// Node would start its debugger; long verbs print their progress instead.
+// Left to itself, Node opens its debugger at SIGUSR1; long verbs print their progress instead.
 process.on('SIGUSR1', () => {});
+process.on('uncaughtException', (error) => {
+  stderr.write(`${programName()}: ${process.env.BASECOW_DEBUG === '1' ? error.stack : error.message}\n`);
+  process.exit(1);
+});
+stdout.on('error', ignoreClosedPipe);
+stderr.on('error', ignoreClosedPipe);
 
-/** A reader that went away is no error worth a word: the exit code tells how the work itself went. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-}
-process.stdout.on('error', ignoreClosedPipe);
-process.stderr.on('error', ignoreClosedPipe);
-
-const { stdout, stderr } = process;
-const exitCode = await runProgram(process.argv.slice(2), {
+// Loaded only now: from the first moment on, signals find their handlers.
+const { runProgram } = await import('./program.js');
+const ending = await runProgram(process.argv.slice(2), {
   programName: programName(),
   stdout,
   stderr,
   signal: controller.signal,
 });
+const exitCode = ending === 'cancelled' ? signalExitCode[controller.signal.reason as 'SIGINT'] : ending;
 stdout.write('', () => process.exit(exitCode));

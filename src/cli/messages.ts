@@ -1,5 +1,6 @@
 // DiskImageErrors in qemu-img's words. Where qemu-img has no sentence, the error's own is printed.
 import { DiskImageError } from '../disk/errors.js';
+import { resolveStoredName } from '../disk/names.js';
 import { errnoText } from './errno.js';
 import { CliError } from './errors.js';
 
@@ -25,6 +26,12 @@ export function openCause(error: DiskImageError, path: string): string {
       return `Unknown driver '${/'([^']*)'/.exec(error.message)?.[1] ?? ''}'`;
     case 'NOT_QCOW2':
       return inLayer(error, path, 'Image is not in qcow2 format');
+    case 'UNSUPPORTED_VERSION':
+      return inLayer(
+        error,
+        path,
+        `Unsupported qcow2 version ${/\d+/.exec(error.message.replace('qcow2', ''))?.[0]}`,
+      );
     case 'INVALID_ARGUMENT':
       return inLayer(error, path, notRegular(error) ?? error.message);
     default:
@@ -94,14 +101,14 @@ export function snapshotError(error: DiskImageError, format: string): CliError {
 
 const BACKING_HINT = '\nCould not open backing image.';
 
-/** What follows `FILE: ` when an image could not be made; undefined for what is no failure of making it. */
-export function creationText(error: unknown, path: string): string | undefined {
+/**
+ * What follows `FILE: ` when the image `path` could not be made (`backing`: the name of its backing file); undefined
+ * for what is no failure of making it.
+ */
+export function creationText(error: unknown, path: string, backing?: string): string | undefined {
   if (!(error instanceof DiskImageError) || error.code === 'CANCELLED') return undefined;
   if (error.message.endsWith(BACKING_HINT) && error.cause instanceof DiskImageError) {
-    return (
-      openCause(error.cause, error.cause.path ?? path).replace(/^Could not open backing file: /, '') +
-      BACKING_HINT
-    );
+    return backingText(error.cause, path, backing) + BACKING_HINT;
   }
   if (error.code === 'BACKING_FORMAT_MISSING' || error.code === 'LOCKED') return error.message;
   if (error.code === 'IO' && error.errno) {
@@ -109,4 +116,12 @@ export function creationText(error: unknown, path: string): string | undefined {
     return opening ? `Could not create '${path}': ${systemText(error)}` : error.message;
   }
   return notRegular(error) ?? error.message;
+}
+
+/** The backing file is what is being opened here: only failures below it are `Could not open backing file`. */
+function backingText(error: DiskImageError, path: string, backing: string | undefined): string {
+  const direct = backing === undefined ? undefined : resolveStoredName(backing, path);
+  const cause = openCause(error, error.path ?? path).replace(/^Could not open backing file: /, '');
+  const below = direct !== undefined && error.path !== undefined && error.path !== direct;
+  return below && error.path !== path ? `Could not open backing file: ${cause}` : cause;
 }

@@ -15,14 +15,12 @@ const spec = {
   ],
 } as const;
 
-/** Exit code of a program that ended itself because of this signal. */
-export const signalExitCode = { SIGINT: 130, SIGTERM: 143 } as const;
-
 /**
- * Runs one command line (`words`: what follows the program's name) and resolves to its exit code; every failure is
- * reported on stderr, one clear line, with a stack only when BASECOW_DEBUG=1.
+ * Runs one command line (`words`: what follows the program's name) and resolves to its exit code, or to `cancelled`
+ * when the context's signal ended it. Every failure is reported on stderr, one clear line, with a stack only when
+ * BASECOW_DEBUG=1.
  */
-export async function runProgram(words: readonly string[], ctx: CliContext): Promise<number> {
+export async function runProgram(words: readonly string[], ctx: CliContext): Promise<number | 'cancelled'> {
   try {
     return await dispatch(words, ctx);
   } catch (error) {
@@ -54,15 +52,13 @@ async function dispatch(words: readonly string[], ctx: CliContext): Promise<numb
   return run(args, ctx);
 }
 
-async function report(error: unknown, ctx: CliContext): Promise<number> {
+async function report(error: unknown, ctx: CliContext): Promise<number | 'cancelled'> {
   if (error instanceof HelpRequest) {
     const { helpText } = await import('./help.js');
     print(ctx, helpText(ctx.programName, error.verb));
     return 0;
   }
-  if (ctx.signal.aborted && isCancelled(error)) {
-    return signalExitCode[ctx.signal.reason as keyof typeof signalExitCode] ?? signalExitCode.SIGINT;
-  }
+  if (ctx.signal.aborted && isCancelled(error)) return 'cancelled';
   if (error instanceof CliError) reportCliError(ctx, error);
   else reportError(ctx, sentence(error));
   if (process.env.BASECOW_DEBUG === '1' && error instanceof Error) ctx.stderr.write(`${debugText(error)}\n`);

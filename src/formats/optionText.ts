@@ -26,8 +26,8 @@ export function parseSize(text: string): bigint | 'malformed' | 'range' {
 function scale(whole: bigint, fraction: number, suffix: string): bigint | 'range' {
   const power = suffix === '' ? 0 : SCALES.indexOf(suffix.toLowerCase());
   const unit = 1024n ** BigInt(power);
-  // The fraction is taken as 64-bit fixed point, so that 1.1G is the same number of bytes as in QEMU.
-  const fixed = (BigInt(Math.round(fraction * 2 ** 53)) * unit) >> 53n;
+  // The fraction is taken as 64-bit fixed point and half a byte rounds up, so that 1.1G is what it is in QEMU.
+  const fixed = (BigInt(Math.trunc(fraction * 2 ** 64)) * unit + (1n << 63n)) >> 64n;
   const bytes = whole * unit + fixed;
   return bytes >= TWO_64 ? 'range' : bytes;
 }

@@ -2,6 +2,7 @@ import type { DiskInfo } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
 import { resolveGate } from '../disk/gates.js';
 import { resolveLimits } from '../disk/limits.js';
+import { resolveStoredName } from '../disk/names.js';
 import { openDisk, probeFormat } from '../formats/open.js';
 import { type JobSettings, runJob } from './job.js';
 import type { ImageSource } from './source.js';
@@ -67,7 +68,7 @@ async function backingOf(
   const verdict = await gate({
     kind: 'backing',
     storedName: own.backingFilename,
-    resolvedPath: own.fullBackingFilename,
+    resolvedPath: resolveStoredName(own.backingFilename, request.path),
     format: own.backingFilenameFormat,
     imagePath: request.path,
     depth,
