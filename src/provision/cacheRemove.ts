@@ -2,7 +2,7 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
-import { LockModes } from '../disk/lock.js';
+import { type LockMode, Permission } from '../disk/lock.js';
 import { throwIfAborted } from './abort.js';
 import { type CachedFile, cachedFile, listCache } from './cacheList.js';
 import type { LockFolder } from './lock.js';
@@ -32,6 +32,9 @@ export interface RemoveOutcome {
   /** Overlays that rest on it, or what else keeps it. */
   reasons: string[];
 }
+
+/** Conflicts with everybody who reads the file or relies on it. */
+const ALONE: LockMode = { use: Permission.write | Permission.resize, share: 0 };
 
 /**
  * Removes cached files under the lock of their image, after having looked for overlays once more. A file that an
@@ -132,7 +135,7 @@ async function removeFile(
 async function machineLock(path: string): Promise<string | undefined> {
   const file = await HostFile.open(path);
   try {
-    file.lock(LockModes.write);
+    file.lock(ALONE);
     return undefined;
   } catch (error) {
     const failure = toDiskImageError(error);

@@ -293,6 +293,7 @@ export class ImageCache {
         `the source of cached image '${request.imageId}'`,
         paths.base,
       );
+      await removeLeftovers(paths);
       await touch(paths.base);
       return record;
     } finally {
@@ -356,6 +357,15 @@ async function openIfThere(path: string): Promise<HostFile | undefined> {
   } catch (error) {
     if (error instanceof DiskImageError && error.errno === 'ENOENT') return undefined;
     throw error;
+  }
+}
+
+/** A run that was killed just after it had named the base left what it was made from. We hold the lock: it is nobody's. */
+async function removeLeftovers({ part, partState, converted }: CachePaths): Promise<void> {
+  try {
+    await Promise.all([part, partState, converted].map((path) => fs.rm(path, { force: true })));
+  } catch (error) {
+    throw toDiskImageError(error, { path: part, operation: 'provision' });
   }
 }
 

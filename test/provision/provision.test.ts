@@ -203,6 +203,18 @@ t.test('a base that is no longer what was recorded is not used', async (t) => {
   );
 });
 
+t.test('what a killed run left beside a finished base goes', async (t) => {
+  const cache = fresh();
+  const { base } = await cache.ensureBase(request);
+  const leftovers = [`${base}.part`, `${base}.converted`, join(base, '..', '.basecow', `${KEY}.part.json`)];
+  for (const path of leftovers) fs.writeFileSync(path, 'left');
+  await cache.ensureBase(request);
+  t.same(
+    leftovers.filter((path) => fs.existsSync(path)),
+    [],
+  );
+});
+
 t.test('misuse', async (t) => {
   const cache = fresh();
   for (const instance of ['', '.', '..', 'a/b', '_base', 'locks', 'nul\0', 'x'.repeat(256)]) {
