@@ -69,7 +69,9 @@ function collect(into: string): number {
   let bytes = 0;
   let count = 0;
   const walk = (folder: string): void => {
-    for (const entry of fs.readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const entry of fs
+      .readdirSync(folder, { withFileTypes: true })
+      .sort((a, b) => (a.name < b.name ? -1 : 1))) {
       if (bytes >= WANTED) return;
       const path = join(folder, entry.name);
       try {

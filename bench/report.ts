@@ -29,7 +29,17 @@ export function seconds(value: number): string {
 }
 
 const MiB = 2 ** 20;
-const HEAD = ['what', 'basecow', 'rival', 'rival', 'ratio', 'target', 'CPU ours/rival', 'peak memory', 'size ours/rival'];
+const HEAD = [
+  'what',
+  'basecow',
+  'rival',
+  'rival',
+  'ratio',
+  'target',
+  'CPU ours/rival',
+  'peak memory',
+  'size ours/rival',
+];
 
 function cells(row: Row): string[] {
   return [
@@ -62,7 +72,14 @@ export function markdown(report: Report): string {
 export function text(report: Report): string {
   const table = [HEAD, ...report.rows.map(cells)];
   const widths = HEAD.map((_, column) => Math.max(...table.map((line) => line[column].length)));
-  return table.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join('  ').trimEnd()).join('\n');
+  return table
+    .map((line) =>
+      line
+        .map((cell, i) => cell.padEnd(widths[i]))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** Ratios as bars on a logarithmic scale; the line at 1 is the rival. */

@@ -35,7 +35,9 @@ const rows: Row[] = [];
 for (const entry of cases) {
   const row = await compare(entry, Number(values.rounds));
   rows.push(row);
-  console.error(`${row.name}: ${seconds(row.ours.wall)} against ${seconds(row.rival.wall)} = ${row.ratio.toFixed(2)}`);
+  console.error(
+    `${row.name}: ${seconds(row.ours.wall)} against ${seconds(row.rival.wall)} = ${row.ratio.toFixed(2)}`,
+  );
 }
 
 const report = makeReport(rows, inputs.dataBytes);

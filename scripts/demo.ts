@@ -42,7 +42,9 @@ let source = given;
 let server: Awaited<ReturnType<typeof serveImage>> | undefined;
 const digests: string[] = [];
 if (!source) {
-  const image = await timed('make a cloud image of real files (not part of the job)', () => makeCloudImage(folder));
+  const image = await timed('make a cloud image of real files (not part of the job)', () =>
+    makeCloudImage(folder),
+  );
   server = await serveImage(image);
   source = server.url;
   digests.push('--md5', md5sum(image), '--sha512', run('sha512sum', [image]).split(' ')[0]);
@@ -76,13 +78,17 @@ run('qemu-img', ['check', '-q', disk]);
 console.log('qemu-img check: no errors');
 if (!given) {
   // The overlay is larger than the image; what lies beyond reads as zeros, which compare allows.
-  console.log(run('qemu-img', ['compare', '-f', 'qcow2', '-F', 'qcow2', join(folder, 'cloud.qcow2'), disk]).trim());
+  console.log(
+    run('qemu-img', ['compare', '-f', 'qcow2', '-F', 'qcow2', join(folder, 'cloud.qcow2'), disk]).trim(),
+  );
 }
 
 title('Boot');
 const hasQemu = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
 if (!hasQemu) {
-  console.log('!!! NOT BOOTED: qemu-system-x86_64 is not installed (Debian: apt-get install qemu-system-x86) !!!');
+  console.log(
+    '!!! NOT BOOTED: qemu-system-x86_64 is not installed (Debian: apt-get install qemu-system-x86) !!!',
+  );
 } else if (given) {
   console.log('!!! NOT BOOTED: only the disk made by this demo prints a marker to wait for !!!');
 } else {
@@ -91,9 +97,14 @@ if (!hasQemu) {
   const said = await timed('boot the overlay (software emulation)', () => boot(disk));
   if (!said.includes(BOOT_MARKER)) throw new Error(`the disk did not boot: ${said}`);
   if (md5sum(join(instances, '_base', base)) !== before) throw new Error('the base image changed');
-  const own = JSON.parse(run('qemu-img', ['map', '--output=json', '-U', disk])) as { depth: number; data: boolean }[];
+  const own = JSON.parse(run('qemu-img', ['map', '--output=json', '-U', disk])) as {
+    depth: number;
+    data: boolean;
+  }[];
   if (!own.some((extent) => extent.depth === 0 && extent.data)) throw new Error('the overlay holds nothing');
-  console.log(`serial console: ${BOOT_MARKER}; the guest wrote to its overlay, the base is unchanged (md5 ${before})`);
+  console.log(
+    `serial console: ${BOOT_MARKER}; the guest wrote to its overlay, the base is unchanged (md5 ${before})`,
+  );
 }
 
 title('Times');

@@ -37,7 +37,15 @@ const CONVERSIONS: Conversion[] = [
 export function convertCases(inputs: Inputs): Case[] {
   return CONVERSIONS.map((conversion) => {
     const source = inputs[conversion.source] as string;
-    const words = ['convert', '-f', conversion.from, '-O', conversion.to, ...(conversion.options ?? []), source];
+    const words = [
+      'convert',
+      '-f',
+      conversion.from,
+      '-O',
+      conversion.to,
+      ...(conversion.options ?? []),
+      source,
+    ];
     const ours = join(inputs.folder, `ours.${conversion.to}`);
     const rival = join(inputs.folder, `rival.${conversion.to}`);
     const clean = (path: string) => () => {

@@ -32,7 +32,18 @@ export function provisionCases(inputs: Inputs): Case[] {
     run('cp', '--sparse=auto', inputs.zlib, `${base}.part`);
     if (run('sha512sum', `${base}.part`).split(' ')[0] !== sha512) throw new Error('digest');
     run('qemu-img', 'info', '--output=json', `${base}.part`);
-    run('qemu-img', 'convert', '-t', 'writeback', '-f', 'qcow2', '-O', 'raw', `${base}.part`, `${base}.converted`);
+    run(
+      'qemu-img',
+      'convert',
+      '-t',
+      'writeback',
+      '-f',
+      'qcow2',
+      '-O',
+      'raw',
+      `${base}.part`,
+      `${base}.converted`,
+    );
     run('qemu-img', 'info', '-f', 'raw', '--output=json', `${base}.converted`);
     run('sync', `${base}.converted`);
     fs.renameSync(`${base}.converted`, base);

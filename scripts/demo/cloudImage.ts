@@ -19,7 +19,20 @@ export function makeCloudImage(folder: string): string {
   fs.closeSync(fs.openSync(raw, 'w'));
   fs.truncateSync(raw, DISK);
   const blocks = (DISK - PARTITION) / 4096;
-  run('mke2fs', ['-q', '-F', '-t', 'ext4', '-b', '4096', '-E', `offset=${PARTITION}`, '-d', files, raw, String(blocks)]);
+  run('mke2fs', [
+    '-q',
+    '-F',
+    '-t',
+    'ext4',
+    '-b',
+    '4096',
+    '-E',
+    `offset=${PARTITION}`,
+    '-d',
+    files,
+    raw,
+    String(blocks),
+  ]);
   const fd = fs.openSync(raw, 'r+');
   fs.writeSync(fd, bootSector(undefined, DISK / 512), 0, 512, 0);
   fs.closeSync(fd);

@@ -14,24 +14,55 @@ export const BOOT_MARKER = 'BASECOW-BOOTED';
  */
 export function bootSector(marker = BOOT_MARKER, diskSectors = 8192): Buffer {
   const write = Buffer.from([
-    0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0xbc, 0x00, 0x7c, 0xfb, // cli; ds = es = 0; sp = 7C00h; sti
-    0xb8, 0x01, 0x03, // ax = 0301h: write one sector
-    0xb9, 0x02, 0x00, // cx: cylinder 0, sector 2
-    0xba, 0x80, 0x00, // dx: head 0, first hard disk
-    0xbb, 0x00, 0x7c, // bx: from where we run
-    0xcd, 0x13, 0xfa, // int 13h; cli
+    0xfa,
+    0x31,
+    0xc0,
+    0x8e,
+    0xd8,
+    0x8e,
+    0xc0,
+    0xbc,
+    0x00,
+    0x7c,
+    0xfb, // cli; ds = es = 0; sp = 7C00h; sti
+    0xb8,
+    0x01,
+    0x03, // ax = 0301h: write one sector
+    0xb9,
+    0x02,
+    0x00, // cx: cylinder 0, sector 2
+    0xba,
+    0x80,
+    0x00, // dx: head 0, first hard disk
+    0xbb,
+    0x00,
+    0x7c, // bx: from where we run
+    0xcd,
+    0x13,
+    0xfa, // int 13h; cli
   ]);
   const print = Buffer.from([
-    0xba, 0xf8, 0x03, // dx = COM1
-    0xac, 0x84, 0xc0, 0x74, 0x03, // loop: lodsb; test al,al; jz halt
-    0xee, 0xeb, 0xf8, // out dx,al; jmp loop
-    0xf4, 0xeb, 0xfd, // halt: hlt; jmp halt
+    0xba,
+    0xf8,
+    0x03, // dx = COM1
+    0xac,
+    0x84,
+    0xc0,
+    0x74,
+    0x03, // loop: lodsb; test al,al; jz halt
+    0xee,
+    0xeb,
+    0xf8, // out dx,al; jmp loop
+    0xf4,
+    0xeb,
+    0xfd, // halt: hlt; jmp halt
   ]);
   const text = LOAD_ADDRESS + write.length + 3 + print.length;
   const pointAtText = Buffer.from([0xbe, text & 0xff, text >> 8]); // si = text
   const sector = Buffer.alloc(SECTOR);
   const code = Buffer.concat([write, pointAtText, print, Buffer.from(`${marker}\r\n\0`, 'latin1')]);
-  if (code.length > 440) throw new RangeError(`marker of ${marker.length} bytes leaves no room for the partition table`);
+  if (code.length > 440)
+    throw new RangeError(`marker of ${marker.length} bytes leaves no room for the partition table`);
   code.copy(sector);
   const first = Math.min(2048, diskSectors - 1);
   sector.set([0x80, 0, 2, 0, 0x83, 0, 0, 0], 446); // active, Linux

@@ -8,7 +8,11 @@ export interface Ran {
 }
 
 /** Runs a program to its end; never throws for an exit code. */
-export function tryRun(program: string, args: string[], options: { cwd?: string; input?: string | Buffer } = {}): Ran {
+export function tryRun(
+  program: string,
+  args: string[],
+  options: { cwd?: string; input?: string | Buffer } = {},
+): Ran {
   const ran = spawnSync(program, args, {
     encoding: 'utf8',
     maxBuffer: 2 ** 28,
@@ -20,9 +24,14 @@ export function tryRun(program: string, args: string[], options: { cwd?: string;
 }
 
 /** Runs a program that must succeed; returns its stdout. */
-export function run(program: string, args: string[], options: { cwd?: string; input?: string | Buffer } = {}): string {
+export function run(
+  program: string,
+  args: string[],
+  options: { cwd?: string; input?: string | Buffer } = {},
+): string {
   const ran = tryRun(program, args, options);
-  if (ran.status !== 0) throw new Error(`${program} ${args.join(' ')} exited ${ran.status}: ${ran.stderr}${ran.stdout}`);
+  if (ran.status !== 0)
+    throw new Error(`${program} ${args.join(' ')} exited ${ran.status}: ${ran.stderr}${ran.stdout}`);
   return ran.stdout;
 }
 
