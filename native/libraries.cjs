@@ -27,7 +27,16 @@ function links(source, libraries) {
   try {
     const file = path.join(folder, 'probe.cc');
     writeFileSync(file, source);
-    compile('-std=c++20', '-fPIC', '-shared', '-Wl,-Bsymbolic', '-o', path.join(folder, 'probe.so'), file, ...libraries);
+    compile(
+      '-std=c++20',
+      '-fPIC',
+      '-shared',
+      '-Wl,-Bsymbolic',
+      '-o',
+      path.join(folder, 'probe.so'),
+      file,
+      ...libraries,
+    );
     return true;
   } catch {
     return false;
@@ -41,10 +50,7 @@ const probes = {
     'libdeflate.a',
     '#include <libdeflate.h>\nvoid* probe() { libdeflate_alloc_compressor(1); return libdeflate_alloc_decompressor(); }',
   ],
-  zstd: [
-    'libzstd.a',
-    '#include <zstd.h>\nvoid* probe() { ZSTD_createCCtx(); return ZSTD_createDCtx(); }',
-  ],
+  zstd: ['libzstd.a', '#include <zstd.h>\nvoid* probe() { ZSTD_createCCtx(); return ZSTD_createDCtx(); }'],
   isal: ['libisal.so.2', '#include <isa-l/igzip_lib.h>\nint probe() { return sizeof(isal_zstream); }'],
 };
 

@@ -15,7 +15,7 @@ export interface ImplicitOpen {
 
 /** `open` with the format to use, or a refusal with its reason. */
 export type GateVerdict =
-  | { allow: true; path: string; format: string; /** format was probed, not told */ probe?: boolean }
+  | { allow: true; path: string; format: string /** format was probed, not told */; probe?: boolean }
   | { allow: false; code: 'BACKING_DENIED' | 'BACKING_FORMAT_MISSING'; reason: string };
 
 /** Every file opened on an image's word passes through the gate its opener supplied. */

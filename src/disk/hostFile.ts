@@ -11,13 +11,25 @@ const fdatasync = promisify(fs.fdatasync);
 const ftruncate = promisify(fs.ftruncate);
 
 /** Promisified fs.read would hand back the buffer too; only the count is wanted. */
-function pread(fd: number, buffer: Uint8Array, at: number, length: number, position: number): Promise<number> {
+function pread(
+  fd: number,
+  buffer: Uint8Array,
+  at: number,
+  length: number,
+  position: number,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.read(fd, buffer, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
   });
 }
 
-function pwrite(fd: number, buffer: Uint8Array, at: number, length: number, position: number): Promise<number> {
+function pwrite(
+  fd: number,
+  buffer: Uint8Array,
+  at: number,
+  length: number,
+  position: number,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.write(fd, buffer, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
   });
@@ -68,10 +80,14 @@ export class HostFile {
     try {
       const stat = await fstat(fd);
       if (!stat.isFile() && !stat.isBlockDevice()) {
-        throw new DiskImageError('INVALID_ARGUMENT', `'${path}' is neither a regular file nor a block device`, {
-          path,
-          operation: 'open',
-        });
+        throw new DiskImageError(
+          'INVALID_ARGUMENT',
+          `'${path}' is neither a regular file nor a block device`,
+          {
+            path,
+            operation: 'open',
+          },
+        );
       }
       const size = stat.isBlockDevice() ? native.blockDeviceSize(fd) : stat.size;
       return new HostFile(fd, path, writable, stat, size);

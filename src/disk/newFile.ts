@@ -1,5 +1,5 @@
-import * as fs from 'node:fs';
 import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { native } from '../native.js';

@@ -43,7 +43,13 @@ export async function* extents(
  */
 export async function readDisk(disk: Disk, start: number, length: number): Promise<Buffer> {
   const end = start + length;
-  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(length) || start < 0 || length < 0 || end > disk.virtualSize) {
+  if (
+    !Number.isSafeInteger(start) ||
+    !Number.isSafeInteger(length) ||
+    start < 0 ||
+    length < 0 ||
+    end > disk.virtualSize
+  ) {
     throw new DiskImageError(
       'INVALID_ARGUMENT',
       `Bytes ${start} to ${end} lie outside the disk of ${disk.virtualSize} bytes`,
@@ -51,10 +57,14 @@ export async function readDisk(disk: Disk, start: number, length: number): Promi
     );
   }
   if (length > 2 ** 30) {
-    throw new DiskImageError('LIMIT_EXCEEDED', `Reading ${length} bytes at once exceeds the limit of ${2 ** 30}`, {
-      path: disk.path,
-      operation: 'read',
-    });
+    throw new DiskImageError(
+      'LIMIT_EXCEEDED',
+      `Reading ${length} bytes at once exceeds the limit of ${2 ** 30}`,
+      {
+        path: disk.path,
+        operation: 'read',
+      },
+    );
   }
   const buffer = Buffer.allocUnsafe(length);
   if (length === 0) return buffer;
