@@ -93,8 +93,8 @@ export interface PackSink {
   compression: null | {
     codec: 'deflate' | 'zstd';
     /**
-     * 0 = the codec's own default for VM images. deflate 1..9 (1..3 are igzip's where ISA-L is found, the rest
-     * are zlib's), zstd 1..19.
+     * 0 = the default for VM images: our own deflate, zstd's level 3. deflate 1..9 (1..3 are igzip's where ISA-L
+     * is found, the rest are zlib's), zstd 1..19.
      */
     level: number;
   };
@@ -246,7 +246,7 @@ export interface PublishOutcome {
 
 export interface EngineInfo {
   version: string;
-  /** Which library serves each codec: `libdeflate 1.14`, `zlib 1.3.1`, `isa-l 2.30.0`, `zstd 1.5.4` … or null. */
+  /** Which library serves each codec: `libdeflate 1.14`, `basecow (level 0), isa-l 2.30.0 (1 to 3), zlib 1.3.1` … or null. */
   inflate: string;
   deflate: string;
   zstd: string | null;

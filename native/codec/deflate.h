@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "codec/window_deflate.h"
 #include "io/status.h"
 
 namespace basecow {
@@ -17,8 +19,11 @@ class Deflater {
   Deflater(const Deflater&) = delete;
   Deflater& operator=(const Deflater&) = delete;
 
-  /// `level` 0 = the default for VM images: igzip level 3 where ISA-L is found, else zlib's default (what
-  /// qemu-img uses). 1 to 3 are igzip's levels where ISA-L is found; everything else is zlib's.
+  /// `level` 0 = the default for VM images, our own. 1 to 3 are igzip's where ISA-L is found; all others, 1
+  /// to 9, are zlib's (6 gives qemu-img's sizes at its speed).
+  ///
+  /// Sizes relative to zlib 6 and megabytes per second of one core of an AMD EPYC 9004, files of a Debian
+  /// system in 64 KiB clusters: zlib 6 100 % 36, level 0 104 % 155, igzip 3 108 % 300, igzip 1 110 % 540.
   Status Open(int level);
 
   /// Bytes written to `out`; 0 when they would be more than `capacity`. `length` at most 2 MiB.
@@ -28,6 +33,7 @@ class Deflater {
   size_t DeflateIgzip(const uint8_t* in, size_t length, uint8_t* out, size_t capacity);
   size_t DeflateZlib(const uint8_t* in, size_t length, uint8_t* out, size_t capacity);
 
+  std::unique_ptr<WindowDeflater> window_;
   int igzip_level_ = 0;
   /// isal_zstream, and the memory of its level behind it.
   void* igzip_ = nullptr;
@@ -35,7 +41,7 @@ class Deflater {
   void* zlib_ = nullptr;
 };
 
-/// What serves the default level: `isa-l 2.30.0` or `zlib 1.2.13`.
+/// What serves which levels: `basecow (level 0), isa-l 2.30.0 (1 to 3), zlib 1.2.13`.
 std::string DeflateLibrary();
 
 }  // namespace basecow
