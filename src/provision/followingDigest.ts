@@ -1,4 +1,5 @@
 import { JobControl } from '../disk/control.js';
+import { toDiskImageError } from '../disk/errors.js';
 import { ExtentColumns, Kind } from '../disk/extents.js';
 import type { HostFile } from '../disk/hostFile.js';
 import { nativeBatch } from '../disk/view.js';
@@ -16,18 +17,15 @@ const STEP = 8 * SEGMENT;
  */
 export class FollowingDigest {
   readonly #algorithms: readonly SourceAlgorithm[];
-  readonly #control = new JobControl();
+  readonly #signal: AbortSignal | undefined;
   #jobs: NativeJob[] = [];
   #position = 0;
   #failure: { error: unknown } | undefined;
+  #unfollow = (): void => {};
 
-  constructor(algorithms: readonly SourceAlgorithm[]) {
+  constructor(algorithms: readonly SourceAlgorithm[], signal?: AbortSignal) {
     this.#algorithms = algorithms;
-  }
-
-  /** Bytes that have been given to the engine. */
-  get position(): number {
-    return this.#position;
+    this.#signal = signal;
   }
 
   /** The file's first `end` bytes are there. Returns at once. */
@@ -39,16 +37,20 @@ export class FollowingDigest {
   /** The file has exactly `size` bytes: resolves to its digests. */
   async finish(file: HostFile, size: number): Promise<Digests> {
     this.#submit(file, size);
-    const digests: Digests = {};
-    const jobs = this.#jobs;
-    for (let i = 0; i < jobs.length; i++) {
-      const totals = await jobs[i].finish();
-      const algorithm = this.#algorithms[i];
-      digests[algorithm] = Buffer.from(totals.digests?.[algorithm] ?? []).toString('hex');
+    try {
+      const digests: Digests = {};
+      for (const [i, algorithm] of this.#algorithms.entries()) {
+        const totals = await this.#jobs[i].finish();
+        digests[algorithm] = Buffer.from(totals.digests?.[algorithm] ?? []).toString('hex');
+      }
+      if (this.#failure) throw this.#failure.error;
+      this.#jobs = [];
+      return digests;
+    } catch (error) {
+      throw toDiskImageError(error, { path: file.path, operation: 'digest' });
+    } finally {
+      await this.abort();
     }
-    this.#jobs = [];
-    if (this.#failure) throw this.#failure.error;
-    return digests;
   }
 
   /** Stops and forgets everything. Safe at any time. */
@@ -57,30 +59,36 @@ export class FollowingDigest {
     this.#jobs = [];
     this.#position = 0;
     this.#failure = undefined;
+    this.#unfollow();
     await Promise.all(jobs.map((job) => job.abort()));
   }
 
   #submit(file: HostFile, end: number): void {
-    if (this.#jobs.length === 0) this.#jobs = this.#algorithms.map((algorithm) => this.#start(algorithm));
+    if (this.#jobs.length === 0) this.#start();
     if (end <= this.#position) return;
     const columns = new ExtentColumns(1);
     columns.pushPlaced(Kind.data, this.#position, end - this.#position, 0, file, this.#position);
-    for (const job of this.#jobs) {
+    const jobs = this.#jobs;
+    for (const job of jobs) {
       job.submit(nativeBatch(columns, this.#position, end)).catch((error: unknown) => {
-        // finish() fails with the same error; it may also come after abort(), when nobody cares.
-        this.#failure ??= { error };
+        // For finish(). After abort() nobody cares, and the jobs that came after have nothing to do with it.
+        if (this.#jobs === jobs) this.#failure ??= { error };
       });
     }
     this.#position = end;
   }
 
-  #start(algorithm: SourceAlgorithm): NativeJob {
-    return native.createJob({
-      sink: { type: 'digest', algorithms: [algorithm], chunkSize: 0 },
-      control: this.#control.buffer,
-      threads: 1,
-      segment: SEGMENT,
-      shortRead: 'error',
-    });
+  #start(): void {
+    const control = new JobControl();
+    this.#unfollow = control.follow(this.#signal);
+    this.#jobs = this.#algorithms.map((algorithm) =>
+      native.createJob({
+        sink: { type: 'digest', algorithms: [algorithm], chunkSize: 0 },
+        control: control.buffer,
+        threads: 1,
+        segment: SEGMENT,
+        shortRead: 'error',
+      }),
+    );
   }
 }

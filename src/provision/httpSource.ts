@@ -28,7 +28,7 @@ export interface HttpFetch {
 export async function fetchHttp(order: HttpFetch): Promise<Obtained> {
   const { origin, paths, expected, rules } = order;
   const { part, partState } = paths;
-  const digest = new FollowingDigest(algorithmsFor(expected));
+  const digest = new FollowingDigest(algorithmsFor(expected), order.signal);
   const download = new Download({
     origin,
     part,

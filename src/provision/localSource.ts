@@ -15,7 +15,7 @@ import type { Obtained } from './source.js';
 export async function openLocal(path: string, expected: Digests, signal?: AbortSignal): Promise<Obtained> {
   throwIfAborted(signal, 'fetch');
   const file = await HostFile.open(path);
-  const digest = new FollowingDigest(algorithmsFor(expected));
+  const digest = new FollowingDigest(algorithmsFor(expected), signal);
   let before: string;
   try {
     file.lock(LockModes.read);
