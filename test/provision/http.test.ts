@@ -16,7 +16,7 @@ import { qemuImg } from '../support/tools.js';
 
 const MiB = 2 ** 20;
 const dir = t.testdir();
-const image = cloudImage(join(dir, 'source'), new Random(23), 32 * MiB, 12 * MiB);
+const image = cloudImage(join(dir, 'source'), new Random(23), 64 * MiB, 48 * MiB);
 const bytes = fs.readFileSync(image.path);
 const sha512 = digestOf('sha512sum', image.path);
 const KEY = cacheKey('image');
