@@ -18,9 +18,16 @@ const PROGRESS: VerbHelp['options'] = [
 
 const helps: Readonly<Record<string, VerbHelp>> = {
   cache: {
-    usage: 'list|verify|remove --instances DIR [...]',
-    about: 'Lists, verifies or removes base images of the cache.',
-    options: [],
+    usage: 'list|verify|remove --instances DIR [options]',
+    about: 'Lists, verifies or removes base images of the cache. What is in use is never removed.',
+    options: [
+      ['--image-id ID, --key SHA1', 'verify, remove: this image'],
+      ['--unused', 'remove: everything that no disk in DIR uses'],
+      ['--older-than AGE', 'remove: not what was used in the last 24h, 7d, ...'],
+      ['--dry-run', 'remove: only say what would be removed'],
+      ...OUTPUT,
+      ['-p, --progress [json]', 'verify: show progress'],
+    ],
   },
   check: {
     usage: '[-f FMT | --image-opts] [-T CACHE] [-U] [-q] [--output human|json] FILE',
@@ -152,11 +159,12 @@ const helps: Readonly<Record<string, VerbHelp>> = {
     about: 'Puts a bootable instance disk on a cached, verified base image.',
     options: [
       ['--source-format FMT', 'what the source is claimed to be'],
-      ['--md5 HEX, --sha512 HEX', 'digest that the source must have'],
-      ['--image-type qcow2|raw', 'kind of the instance disk'],
-      ['--resize base|overlay', 'where the larger size goes'],
+      ['--md5 HEX, --sha256 HEX, --sha512 HEX', 'digest that the source must have; all given are verified'],
+      ['--image-type qcow2|raw', 'kind of the instance disk: overlay (default) or copy'],
+      ['--resize base|overlay', 'what gets the size: a copy of the base, or the disk only (default)'],
       ...OUTPUT,
       ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
+      ['-q, --quiet', 'print only the path of the disk'],
     ],
   },
   resize: {
