@@ -172,7 +172,10 @@ export interface ImageFormat {
    * The content that `create` would publish, when it is small and a single file; undefined otherwise. The same
    * request gives the same content wherever it is put: many overlays are made from one composition.
    */
-  compose?(path: string, request: Pick<CreateRequest, 'size' | 'options'>): ComposedImage | undefined;
+  compose?(
+    path: string,
+    request: Pick<CreateRequest, 'size' | 'options'>,
+  ): Promise<ComposedImage | undefined>;
   /** New image at `path` as convert's target. */
   createTarget?(path: string, request: TargetRequest): Promise<ConvertTarget>;
   /** Existing, writable disk as convert's target (`-n`); `targetIsZero`: caller vouches that it reads as zeros. */

@@ -199,12 +199,12 @@ function imageOptions(request: OverlayRequest): CreateImageOptions {
   return { ...options, backingFile, backingFormat, size, format };
 }
 
-function composed(
+async function composed(
   format: CreatableFormat,
   path: string,
   request: Parameters<NonNullable<CreatableFormat['compose']>>[1],
-): ComposedImage {
-  const image = format.compose?.(path, request);
+): Promise<ComposedImage> {
+  const image = await format.compose?.(path, request);
   if (image) return image;
   throw new DiskImageError(
     'UNSUPPORTED_OPERATION',

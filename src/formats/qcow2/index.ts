@@ -1,26 +1,44 @@
 import type { ImageFormat } from '../../disk/format.js';
-import { checkQcow2 } from './check/index.js';
 import { QCOW2_MAGIC } from './constants.js';
-import { composeQcow2, createQcow2 } from './create.js';
-import { createQcow2Target } from './createTarget.js';
-import { openQcow2Target } from './inPlaceTarget.js';
-import { measureQcow2 } from './measure.js';
 import { openQcow2 } from './open.js';
 import { qcow2CreateOptions } from './options.js';
-import { openWritableQcow2 } from './writable.js';
 
-/** QEMU's copy-on-write format, versions 2 and 3. */
+/**
+ * QEMU's copy-on-write format, versions 2 and 3. What only some verbs need is loaded when it is called: a program that
+ * asks for `info` starts in a fraction of the time.
+ */
 export const qcow2: ImageFormat = {
   name: 'qcow2',
   probe: (head) =>
     head.length >= 8 && head.readUInt32BE(0) === QCOW2_MAGIC && head.readUInt32BE(4) >= 2 ? 100 : 0,
-  open: (file, options) =>
-    options.write && !options.check ? openWritableQcow2(file, options) : openQcow2(file, options),
-  check: (disk, control) => checkQcow2(disk, control),
+  async open(file, options) {
+    if (!options.write || options.check) return openQcow2(file, options);
+    const { openWritableQcow2 } = await import('./writable.js');
+    return openWritableQcow2(file, options);
+  },
+  async check(disk, control) {
+    const { checkQcow2 } = await import('./check/index.js');
+    return checkQcow2(disk, control);
+  },
   createOptions: qcow2CreateOptions,
-  create: createQcow2,
-  compose: composeQcow2,
-  createTarget: createQcow2Target,
-  openTarget: openQcow2Target,
-  measure: measureQcow2,
+  async create(path, request) {
+    const { createQcow2 } = await import('./create.js');
+    return createQcow2(path, request);
+  },
+  async compose(path, request) {
+    const { composeQcow2 } = await import('./create.js');
+    return composeQcow2(path, request);
+  },
+  async createTarget(path, request) {
+    const { createQcow2Target } = await import('./createTarget.js');
+    return createQcow2Target(path, request);
+  },
+  async openTarget(disk, request) {
+    const { openQcow2Target } = await import('./inPlaceTarget.js');
+    return openQcow2Target(disk, request);
+  },
+  async measure(request) {
+    const { measureQcow2 } = await import('./measure.js');
+    return measureQcow2(request);
+  },
 };
