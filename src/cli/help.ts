@@ -159,7 +159,8 @@ const helps: Readonly<Record<string, VerbHelp>> = {
     about: 'Puts a bootable instance disk on a cached, verified base image.',
     options: [
       ['--source-format FMT', 'what the source is claimed to be'],
-      ['--md5 HEX, --sha256 HEX, --sha512 HEX', 'digest that the source must have; all given are verified'],
+      ['--md5 HEX', 'digest that the source must have'],
+      ['--sha256 HEX, --sha512 HEX', 'the same; all that are given are verified'],
       ['--image-type qcow2|raw', 'kind of the instance disk: overlay (default) or copy'],
       ['--resize base|overlay', 'what gets the size: a copy of the base, or the disk only (default)'],
       ...OUTPUT,
