@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { native } from '../native.js';
+import { throwIfAborted } from './abort.js';
 
 const FIRST_POLL_MS = 10;
 const LAST_POLL_MS = 100;
@@ -39,8 +40,10 @@ export class LockFolder {
    */
   async acquire(name: string, options: LockOptions = {}): Promise<HeldLock> {
     const deadline = options.timeout === undefined ? Infinity : performance.now() + options.timeout;
-    const leave = await this.#enter(name, options, deadline);
+    let leave = (): void => {};
     try {
+      throwIfAborted(options.signal, 'lock');
+      leave = await this.#enter(name, options, deadline);
       const file = await this.#open(name);
       try {
         await this.#poll(file.fd, name, options, deadline);
@@ -94,20 +97,16 @@ export class LockFolder {
     return leave;
   }
 
+  /** Waits for `turn`, but not beyond the signal or the deadline. */
   async #within(turn: Promise<void>, name: string, options: LockOptions, deadline: number): Promise<void> {
     const stop = new AbortController();
     const follow = (): void => stop.abort();
     options.signal?.addEventListener('abort', follow, { once: true });
-    if (options.signal?.aborted) stop.abort();
-    const wait = deadline - performance.now();
-    const limit = Number.isFinite(wait)
-      ? sleep(Math.max(0, wait), 'late', { signal: stop.signal })
-      : new Promise<never>((_, reject) => {
-          if (stop.signal.aborted) reject(stop.signal.reason);
-          stop.signal.addEventListener('abort', () => reject(stop.signal.reason), { once: true });
-        });
+    // A timer can't be set for longer than 2^31 - 1 ms, some 24 days; nobody asks for more.
+    const patience = Math.min(Math.max(0, deadline - performance.now()), 2 ** 31 - 1);
+    const limit = sleep(patience, 'late' as const, { signal: stop.signal, ref: Number.isFinite(deadline) });
     try {
-      const first = await Promise.race([turn.then(() => 'turn' as const), limit]);
+      const first = await Promise.race([turn, limit]);
       if (first === 'late') throw this.#busy(name, options);
     } finally {
       options.signal?.removeEventListener('abort', follow);
@@ -130,7 +129,7 @@ export class LockFolder {
   async #poll(fd: number, name: string, options: LockOptions, deadline: number): Promise<void> {
     let told = false;
     for (let pause = FIRST_POLL_MS; ; pause = Math.min(pause * 2, LAST_POLL_MS)) {
-      options.signal?.throwIfAborted();
+      throwIfAborted(options.signal, 'lock');
       if (native.ofdLock(fd, 0, WHOLE_FILE, 'write')) return;
       if (!told) options.onWait?.();
       told = true;
