@@ -1,5 +1,6 @@
 import type { Digests } from '../provision/digests.js';
-import { ImageCache, type ProvisionOutcome } from '../provision/imageCache.js';
+import { ImageCache } from '../provision/imageCache.js';
+import type { ProvisionOutcome } from '../provision/requests.js';
 import type { CliContext } from './context.js';
 import { CliError } from './errors.js';
 import { type OutputFormat, outputFormat, print, reportWarning } from './output.js';
