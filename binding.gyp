@@ -10,7 +10,8 @@
       'target_name': 'basecow',
       'sources': ['<!@(ls native/*.cc native/*/*.cc | grep -v ^native/test/)'],
       'include_dirs': ['native', "<!(node -p \"require('node-addon-api').include_dir\")"],
-      'defines': ['NAPI_DISABLE_CPP_EXCEPTIONS', 'NAPI_VERSION=9', '_FILE_OFFSET_BITS=64',
+      # A worker may be terminated while one of our functions runs; its last exceptions cannot be thrown any more.
+      'defines': ['NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS', 'NAPI_VERSION=9', '_FILE_OFFSET_BITS=64',
                   'BASECOW_VERSION="<!(node -p "require(\'./package.json\').version")"'],
       'cflags': ['-fvisibility=hidden', '-O3', '-Wall', '-Wextra', '-fno-plt'],
       'cflags_cc!': ['-std=gnu++17'],

@@ -121,13 +121,25 @@ void Engine::Post(Deferred* deferred) {
   napi_call_threadsafe_function(settle_, deferred, napi_tsfn_nonblocking);
 }
 
+namespace {
+
+/// False when a worker is being terminated: its event loop turns on for a while before Shutdown is called.
+bool CanRunJavaScript(napi_env env) {
+  napi_value object = nullptr;
+  napi_value value = nullptr;
+  return napi_create_object(env, &object) == napi_ok && napi_get_undefined(env, &value) == napi_ok &&
+         napi_set_named_property(env, object, "probe", value) == napi_ok;
+}
+
+}  // namespace
+
 void Engine::OnCall(napi_env env, napi_value /* callback */, void* context, void* data) {
   auto* engine = static_cast<Engine*>(context);
   // At the end of the environment Shutdown has deleted what is pending.
   if (env == nullptr || engine->aborting_.load()) return;
   auto* deferred = static_cast<Deferred*>(data);
   const Napi::HandleScope scope(env);
-  deferred->Finish(env);
+  if (CanRunJavaScript(env)) deferred->Finish(env);
   engine->Settled(deferred);
   delete deferred;
 }

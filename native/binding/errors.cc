@@ -3,7 +3,10 @@
 namespace basecow {
 
 Napi::Value MakeError(Napi::Env env, const Status& status) {
-  Napi::Object error = Napi::Error::New(env, status.message).Value();
+  // Not Napi::Error, whose making needs an environment that can still run JavaScript.
+  napi_value value = nullptr;
+  napi_create_error(env, nullptr, Napi::String::New(env, status.message), &value);
+  Napi::Object error(env, value);
   error.Set("code", status.code != nullptr ? std::string(status.code) : ErrnoName(status.err));
   if (status.err != 0) error.Set("errno", Napi::Number::New(env, -status.err));
   if (status.syscall[0] != '\0') error.Set("syscall", status.syscall);

@@ -5,6 +5,7 @@
 #include "binding/async.h"
 #include "binding/errors.h"
 #include "binding/functions.h"
+#include "binding/typed_array.h"
 #include "io/copy_file.h"
 #include "io/data_runs.h"
 #include "io/extend.h"
@@ -71,11 +72,12 @@ Napi::Value DataRunsCall(const Napi::CallbackInfo& info) {
   uint64_t next = start;
   const Status status = DataRuns(fd, {}, start, end, max, &runs, &next);
   if (!status.ok()) return Throw(env, status);
-  Napi::Float64Array pairs = Napi::Float64Array::New(env, runs.size() * 2);
-  for (size_t i = 0; i < runs.size(); ++i) {
-    pairs[2 * i] = static_cast<double>(runs[i].start);
-    pairs[2 * i + 1] = static_cast<double>(runs[i].end);
-  }
+  const auto pairs = MakeTypedArray<Napi::Float64Array>(env, runs.size() * 2, [&](double* data) {
+    for (const DataRun& run : runs) {
+      *data++ = static_cast<double>(run.start);
+      *data++ = static_cast<double>(run.end);
+    }
+  });
   Napi::Object result = Napi::Object::New(env);
   result.Set("runs", pairs);
   result.Set("next", static_cast<double>(next));

@@ -2,21 +2,22 @@
 
 #include <algorithm>
 
+#include "binding/typed_array.h"
+
 namespace basecow {
 
 namespace {
 
 Napi::Float64Array Numbers(Napi::Env env, const std::vector<uint64_t>& values) {
-  Napi::Float64Array array = Napi::Float64Array::New(env, values.size());
-  std::transform(values.begin(), values.end(), array.Data(),
-                 [](uint64_t value) { return static_cast<double>(value); });
-  return array;
+  return MakeTypedArray<Napi::Float64Array>(env, values.size(), [&](double* data) {
+    std::transform(values.begin(), values.end(), data,
+                   [](uint64_t value) { return static_cast<double>(value); });
+  });
 }
 
 Napi::Uint8Array Octets(Napi::Env env, const std::vector<uint8_t>& values) {
-  Napi::Uint8Array array = Napi::Uint8Array::New(env, values.size());
-  std::copy(values.begin(), values.end(), array.Data());
-  return array;
+  return MakeTypedArray<Napi::Uint8Array>(
+      env, values.size(), [&](uint8_t* data) { std::copy(values.begin(), values.end(), data); });
 }
 
 void AddPack(Napi::Env env, Napi::Object object, const BatchResult& result) {
@@ -24,8 +25,9 @@ void AddPack(Napi::Env env, Napi::Object object, const BatchResult& result) {
   packed.Set("count", static_cast<double>(result.packed_guest.size()));
   packed.Set("guest", Numbers(env, result.packed_guest));
   packed.Set("host", Numbers(env, result.packed_host));
-  Napi::Uint32Array sizes = Napi::Uint32Array::New(env, result.packed_size.size());
-  std::copy(result.packed_size.begin(), result.packed_size.end(), sizes.Data());
+  const auto sizes = MakeTypedArray<Napi::Uint32Array>(env, result.packed_size.size(), [&](uint32_t* data) {
+    std::copy(result.packed_size.begin(), result.packed_size.end(), data);
+  });
   packed.Set("size", sizes);
   object.Set("packed", packed);
   object.Set("zeroed", Numbers(env, result.zeroed));
@@ -46,11 +48,13 @@ Napi::Object MakeBatchResult(Napi::Env env, SinkType type, const BatchResult& re
   if (type == SinkType::kDigest) object.Set("chunks", Octets(env, result.chunks));
   if (type == SinkType::kCompare) object.Set("mismatch", static_cast<double>(result.mismatch));
   if (!result.unreadable.empty()) {
-    Napi::Float64Array pairs = Napi::Float64Array::New(env, 2 * result.unreadable.size());
-    for (size_t i = 0; i < result.unreadable.size(); i++) {
-      pairs[2 * i] = static_cast<double>(result.unreadable[i].start);
-      pairs[2 * i + 1] = static_cast<double>(result.unreadable[i].length);
-    }
+    const auto pairs =
+        MakeTypedArray<Napi::Float64Array>(env, 2 * result.unreadable.size(), [&](double* data) {
+          for (const auto& place : result.unreadable) {
+            *data++ = static_cast<double>(place.start);
+            *data++ = static_cast<double>(place.length);
+          }
+        });
     object.Set("unreadable", pairs);
     object.Set("unreadableReason", result.unreadable_reason);
   }

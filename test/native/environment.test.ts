@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { native } from '#src/native.js';
+import { Random } from '../support/random.js';
 import { md5sum } from '../support/tools.js';
 
 const addon = join(
@@ -19,6 +20,13 @@ const prelude = `
     ({ reflink: 'never', detectZeros: 4096, threads: 2, control, targetIsZero: true });
   const copy = (from, to, control) =>
     native.copyFile(fs.openSync(from, 'r'), from, fs.openSync(to, 'w+'), to, options(control));`;
+
+/** Names of the engine's threads in this process. */
+const engineThreads = (): string[] =>
+  fs
+    .readdirSync('/proc/self/task')
+    .map((task) => fs.readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim())
+    .filter((name) => name.startsWith('basecow'));
 
 const startWorker = (code: string, workerData: unknown): Worker =>
   new Worker(`${prelude} const { workerData, parentPort } = require('node:worker_threads'); ${code}`, {
@@ -68,15 +76,9 @@ t.test('six workers copy at once', async (t) => {
 t.test('a worker that is terminated at work stops its threads', async (t) => {
   const dir = t.testdir();
   const source = join(dir, 'source');
-  fs.writeFileSync(source, '');
-  fs.truncateSync(source, 0);
-  const fd = fs.openSync(source, 'r+');
+  const fd = fs.openSync(source, 'w');
   for (let i = 0; i < 4; i++) fs.writeSync(fd, Buffer.alloc(32 * 2 ** 20, 1));
   fs.closeSync(fd);
-  const names = () =>
-    fs
-      .readdirSync('/proc/self/task')
-      .map((task) => fs.readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim());
   for (let round = 0; round < 5; round++) {
     const control = new SharedArrayBuffer(64);
     const worker = startWorker(
@@ -88,12 +90,43 @@ t.test('a worker that is terminated at work stops its threads', async (t) => {
     const done = new Float64Array(control);
     while (done[0] === 0) await new Promise((resolve) => setImmediate(resolve));
     await worker.terminate();
-    t.same(
-      names().filter((name) => name.startsWith('basecow')),
-      [],
-      'no thread of it is left',
-    );
+    t.same(engineThreads(), [], 'no thread of it is left');
   }
+});
+
+t.test('workers terminated at random instants leave the process sound', async (t) => {
+  const dir = t.testdir();
+  const source = join(dir, 'source');
+  fs.writeFileSync(source, Buffer.alloc(2 ** 20, 1));
+  const seed = 100;
+  t.comment(`seed ${seed}`);
+  const random = new Random(seed);
+  for (let round = 0; round < 40; round++) {
+    const worker = startWorker(
+      `const fd = fs.openSync(workerData.source, 'r');
+       const control = new SharedArrayBuffer(64);
+       const out = fs.openSync(workerData.target, 'w+');
+       const file = { path: workerData.source, mode: 0o600, length: 1, pieces: [], replace: false, sync: false };
+       const go = async () => {
+         for (;;) {
+           await native.copyFile(fd, 'source', out, 'target', options());
+           await native.copyFile(fd, 'source', fd, 'source', options()).catch(() => {});
+           await native.publishFiles([file], false);
+           for (let i = 0; i < 20; i++) {
+             native.dataRuns(fd, 0, 2 ** 30, 100);
+             try { native.ofdLock(fd, 1, 1, 'write'); } catch {}
+           }
+         }
+       };
+       for (let i = 0; i < 4; i++) go();`,
+      { source, target: join(dir, 'target') },
+    );
+    await new Promise((resolve) => worker.once('online', resolve));
+    await new Promise((resolve) => setTimeout(resolve, random.integer(0, 60)));
+    await worker.terminate();
+  }
+  t.ok(fs.readFileSync(source).equals(Buffer.alloc(2 ** 20, 1)));
+  t.same(engineThreads(), []);
 });
 
 t.test('a process ends when its work is done, at process.exit, and after an uncaught error', async (t) => {
