@@ -17,7 +17,7 @@ for folder in "${npm_config_nodedir:-}" "$(dirname "$(dirname "$(readlink -f "$(
 done
 if [ -z "$headers" ]; then echo "lint-native: no Node.js headers; run npm run build first" >&2; exit 1; fi
 flags=(-std=c++20 -Inative "-isystem$headers" "-isystem$(node -p "require('node-addon-api').include_dir")"
-  -DNAPI_DISABLE_CPP_EXCEPTIONS -DNAPI_VERSION=9 '-DBASECOW_VERSION="lint"' -fno-exceptions
+  -DNAPI_DISABLE_CPP_EXCEPTIONS -DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS -DNAPI_VERSION=9 '-DBASECOW_VERSION="lint"' -fno-exceptions
   -DBASECOW_HAVE_LIBDEFLATE -DBASECOW_HAVE_ZSTD -DBASECOW_HAVE_ISAL)
 # One file per process; its report is shown only when there is something in it. A file that passed is checked again when it,
 # any header or the rules changed.
