@@ -1,5 +1,5 @@
-import type { ImageFormat } from '../disk/format.js';
 import { DiskImageError } from '../disk/errors.js';
+import type { ImageFormat } from '../disk/format.js';
 import { qcow2 } from './qcow2/index.js';
 import { raw } from './raw/index.js';
 
