@@ -305,7 +305,16 @@ export interface NativeAddon {
   linkFd(fd: number, path: string): void;
 
   syncfs(fd: number, path: string): Promise<void>;
-  fallocatePunch(fd: number, path: string, offset: number, length: number): Promise<void>;
+  /**
+   * [offset, offset + length) reads as zeros from now on: a hole where filesystem or device can, else written. The
+   * file's size stays; bytes past its end are not made.
+   */
+  zeroRange(fd: number, path: string, offset: number, length: number): Promise<void>;
+  /**
+   * Hints for a new, empty file, as QEMU gives them: no copy-on-write (btrfs), and bytes of storage to allocate at a
+   * time (XFS; 0 = leave it). Filesystems without them ignore both.
+   */
+  hintNewFile(fd: number, noCopyOnWrite: boolean, extentSize: number): void;
   /** BLKGETSIZE64; bytes. */
   blockDeviceSize(fd: number): number;
   /** Sets (`type` read or write) or clears (unlock) an OFD lock on one byte; false = held by another. Never waits. */

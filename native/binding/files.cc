@@ -9,6 +9,7 @@
 #include "io/copy_file.h"
 #include "io/data_runs.h"
 #include "io/extend.h"
+#include "io/file_hints.h"
 #include "io/file_io.h"
 #include "io/publish.h"
 
@@ -110,19 +111,29 @@ Napi::Value SyncfsCall(const Napi::CallbackInfo& info) {
   return RunAsync(info.Env(), {}, [=] { return SyncFilesystem(fd, path); });
 }
 
-/// fallocatePunch(fd, path, offset, length): Promise<void>
-Napi::Value PunchCall(const Napi::CallbackInfo& info) {
-  Arguments arguments(info, "fallocatePunch");
+/// zeroRange(fd, path, offset, length): Promise<void>
+Napi::Value ZeroRangeCall(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "zeroRange");
   const int fd = arguments.Fd(0, "fd");
   const std::string path = arguments.Path(1, "path");
   const uint64_t offset = arguments.Offset(2, "offset");
   const uint64_t length = arguments.Offset(3, "length");
   if (!arguments.ok()) return {};
   return RunAsync(info.Env(), {}, [=]() -> Status {
-    bool supported = false;
-    BASECOW_TRY(PunchHole(fd, path, offset, length, &supported));
-    return supported ? Status::Ok() : Status::System(EOPNOTSUPP, "fallocate", path);
+    uint64_t written = 0;
+    return ZeroRange(fd, path, offset, length, &written);
   });
+}
+
+/// hintNewFile(fd, noCopyOnWrite, extentSize): void
+Napi::Value HintNewFileCall(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "hintNewFile");
+  const int fd = arguments.Fd(0, "fd");
+  const bool no_copy_on_write = arguments.FlagOf(info[1], "noCopyOnWrite");
+  const uint32_t extent_size = arguments.CountOf(info[2], "extentSize", 0, UINT32_MAX);
+  if (!arguments.ok()) return {};
+  HintNewFile(fd, no_copy_on_write, extent_size);
+  return info.Env().Undefined();
 }
 
 /// blockDeviceSize(fd): number
@@ -144,7 +155,8 @@ void InitFiles(Napi::Env env, Napi::Object exports) {
   Export<DataRunsCall>(env, exports, "dataRuns");
   Export<ExtendCall>(env, exports, "extend");
   Export<SyncfsCall>(env, exports, "syncfs");
-  Export<PunchCall>(env, exports, "fallocatePunch");
+  Export<ZeroRangeCall>(env, exports, "zeroRange");
+  Export<HintNewFileCall>(env, exports, "hintNewFile");
   Export<BlockDeviceSizeCall>(env, exports, "blockDeviceSize");
 }
 

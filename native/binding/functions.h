@@ -7,7 +7,7 @@ namespace basecow {
 
 /// engineInfo.
 void InitInfo(Napi::Env env, Napi::Object exports);
-/// copyFile, dataRuns, extend, syncfs, fallocatePunch, blockDeviceSize.
+/// copyFile, dataRuns, extend, syncfs, zeroRange, hintNewFile, blockDeviceSize.
 void InitFiles(Napi::Env env, Napi::Object exports);
 /// publishFiles, writePieces, linkFd.
 void InitPublish(Napi::Env env, Napi::Object exports);

@@ -160,6 +160,15 @@ export class HostFile {
     if (!this.isBlockDevice && offset + buffer.length > this.#size) this.#size = offset + buffer.length;
   }
 
+  /** [offset, offset + length) reads as zeros from now on: a hole where the filesystem or device can, else written. */
+  async zero(offset: number, length: number): Promise<void> {
+    try {
+      await native.zeroRange(this.fd, this.path, offset, length);
+    } catch (error) {
+      throw toDiskImageError(error, { path: this.path, offset, operation: 'zero' });
+    }
+  }
+
   async truncate(size: number): Promise<void> {
     try {
       await ftruncate(this.fd, size);

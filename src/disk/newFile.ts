@@ -18,13 +18,23 @@ export function temporaryName(path: string): string {
   return join(dirname(path), `.${name}.${randomBytes(6).toString('hex')}.basecow-tmp`);
 }
 
+/** Advice to the filesystem; one that does not know it ignores it. */
+export interface FileHints {
+  /** Overwrite in place (btrfs). */
+  noCopyOnWrite: boolean;
+  /** Bytes of storage to allocate at a time (XFS); 0 = leave it to the filesystem. */
+  extentSize: number;
+}
+
 export interface NewFileOptions {
-  /** Permission bits before umask, default 0o644 (QEMU's). An existing target's bits are kept. */
+  /** Permission bits before umask, default 0o644 (QEMU's). An existing target's bits and owner are kept. */
   mode?: number;
   /** `false`: fail with IO/EEXIST when the name is taken. Default true. */
   replace?: boolean;
   /** Take QEMU's lock on an existing target, so a running machine's disk is not replaced. Default true. */
   lock?: boolean;
+  /** Not for block devices. */
+  hints?: FileHints;
 }
 
 /**
@@ -91,13 +101,20 @@ export class NewFile {
         throw error;
       }
     }
+    let temporary: string | undefined;
+    let file: HostFile | undefined;
     try {
       const mode = replaced?.mode ?? options.mode ?? 0o644;
-      const { fd, temporary } = await openUnnamed(path, mode);
-      if (replaced) fs.fchmodSync(fd, mode);
-      const file = await HostFile.fromFd(fd, requested, true);
+      const opened = await openUnnamed(path, mode);
+      temporary = opened.temporary;
+      file = await HostFile.fromFd(opened.fd, requested, true);
+      if (existing) keepOwner(file.fd, existing);
+      if (replaced) fs.fchmodSync(file.fd, mode);
+      if (options.hints) native.hintNewFile(file.fd, options.hints.noCopyOnWrite, options.hints.extentSize);
       return new NewFile(path, file, false, temporary, replaced, replace);
     } catch (error) {
+      if (temporary) fs.rmSync(temporary, { force: true });
+      await file?.close();
       await replaced?.close();
       throw toDiskImageError(error, { path: requested, operation: 'create' });
     }
@@ -171,6 +188,17 @@ function resolveLinks(path: string): string {
     syscall: 'readlink',
     operation: 'create',
   });
+}
+
+/** As far as the caller may: others than root cannot give files away. */
+function keepOwner(fd: number, replaced: fs.Stats): void {
+  const { uid, gid } = fs.fstatSync(fd);
+  if (uid === replaced.uid && gid === replaced.gid) return;
+  try {
+    fs.fchownSync(fd, replaced.uid, replaced.gid);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+  }
 }
 
 async function openUnnamed(path: string, mode: number): Promise<{ fd: number; temporary?: string }> {

@@ -1,7 +1,7 @@
 // Small new files written and named in one trip to the engine.
 import { lstatSync } from 'node:fs';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
-import { NewFile } from '../disk/newFile.js';
+import { type FileHints, NewFile } from '../disk/newFile.js';
 import { native, type PublishFile, type PublishOutcome } from '../native.js';
 
 /** QEMU's permission bits for new images, before umask. */
@@ -14,6 +14,7 @@ export interface SmallFile {
   length: number;
   /** The last may end at `length`. */
   pieces: { offset: number; data: Uint8Array }[];
+  hints?: FileHints;
 }
 
 /**
@@ -25,7 +26,7 @@ export async function publishSmallFile(
   file: SmallFile,
   options: { sync: boolean; lock: boolean },
 ): Promise<void> {
-  if (isFree(file.path)) {
+  if (isFree(file.path) && !file.hints) {
     const [outcome] = await native.publishFiles([asPublishFile(file, options.sync)], false);
     if (!outcome.error) return;
     if (outcome.error.code !== 'EEXIST') throw publishError(outcome.error, file.path);
@@ -33,9 +34,9 @@ export async function publishSmallFile(
   await replaceFile(file, options);
 }
 
-/** The long way, for targets that exist: locks, permissions, block devices, symbolic links (see NewFile). */
-export async function replaceFile(file: SmallFile, options: { sync: boolean; lock: boolean }): Promise<void> {
-  const target = await createNewFile(file.path, options.lock);
+/** The long way, for targets that exist: locks, permissions, block devices, symbolic links (see NewFile); and for hints. */
+async function replaceFile(file: SmallFile, options: { sync: boolean; lock: boolean }): Promise<void> {
+  const target = await createNewFile(file.path, options.lock, file.hints);
   try {
     if (target.inPlace) checkDeviceSize(target, file.length);
     else await target.file.truncate(file.length);
@@ -47,9 +48,9 @@ export async function replaceFile(file: SmallFile, options: { sync: boolean; loc
 }
 
 /** NewFile with QEMU's sentence when the name cannot be made. */
-export async function createNewFile(path: string, lock: boolean): Promise<NewFile> {
+export async function createNewFile(path: string, lock: boolean, hints?: FileHints): Promise<NewFile> {
   try {
-    return await NewFile.create(path, { lock, mode: NEW_IMAGE_MODE });
+    return await NewFile.create(path, { lock, mode: NEW_IMAGE_MODE, hints });
   } catch (error) {
     throw couldNotCreate(error, path);
   }
@@ -66,7 +67,8 @@ export function checkDeviceSize(target: NewFile, length: number): void {
 }
 
 export function asPublishFile(file: SmallFile, sync: boolean): PublishFile {
-  return { ...file, mode: NEW_IMAGE_MODE, replace: false, sync };
+  const { path, length, pieces } = file;
+  return { path, length, pieces, mode: NEW_IMAGE_MODE, replace: false, sync };
 }
 
 export function publishError(error: NonNullable<PublishOutcome['error']>, path: string): DiskImageError {

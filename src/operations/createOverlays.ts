@@ -208,7 +208,7 @@ async function composed(
   if (image) return image;
   throw new DiskImageError(
     'UNSUPPORTED_OPERATION',
-    `Overlays in '${format.name}' with preallocation or a data file cannot be made in a group`,
+    `Overlays in '${format.name}' with preallocation, a data file or hints to the filesystem cannot be made in a group`,
     { path, operation: 'create' },
   );
 }

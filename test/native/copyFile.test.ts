@@ -293,11 +293,11 @@ t.test('extend', async (t) => {
   }
 });
 
-t.test('fallocatePunch makes a hole and keeps the size', async (t) => {
+t.test('zeroRange makes a hole and keeps the size', async (t) => {
   const path = join(t.testdir(), 'a');
   fs.writeFileSync(path, Buffer.alloc(MiB, 7));
   const before = allocated(path);
-  await native.fallocatePunch(openFile(t, path), path, 4096, 512 * KiB);
+  await native.zeroRange(openFile(t, path), path, 4096, 512 * KiB);
   const bytes = fs.readFileSync(path);
   t.equal(bytes.length, MiB);
   t.same([bytes[4095], bytes[4096], bytes[4096 + 512 * KiB - 1], bytes[4096 + 512 * KiB]], [7, 0, 0, 7]);

@@ -45,7 +45,7 @@ function isDevice(path: string): boolean {
 }
 
 function isSmall(options: Qcow2Options): boolean {
-  return options.preallocation === 'off' && options.dataFile === undefined;
+  return options.preallocation === 'off' && options.dataFile === undefined && !options.hints;
 }
 
 function planImage(path: string, request: Pick<CreateRequest, 'size' | 'options' | 'announce'>): Plan {
@@ -104,7 +104,7 @@ async function createLarge(
   try {
     const dataFile = await createDataFile(path, options, shape, request);
     if (dataFile) files.push(dataFile);
-    const target = await createNewFile(path, request.lock);
+    const target = await createNewFile(path, request.lock, options.hints);
     files.push(target);
     checkDeviceSize(target, layout.fileLength);
     if (target.inPlace) await clearDevice(target.file, layout);

@@ -16,7 +16,7 @@ export async function createQcow2Target(path: string, request: TargetRequest): P
   const options = checkQcow2Options(parseQcow2Options(request.options, path), path);
   const shape = geometry(options, request.size, path);
   if (request.compress) checkCompression(options, path);
-  const target = await createNewFile(path, request.lock);
+  const target = await createNewFile(path, request.lock, options.hints);
   try {
     return await buildTarget(target, options, shape, request);
   } catch (error) {

@@ -15,9 +15,8 @@ interface DataFileRequest {
 }
 
 /**
- * The external data file of a new image, sized like the disk (preallocated without
- * subclusters: like its clusters, as QEMU does) and not
- * yet published. The gate says where the name points, as it will when the image is opened.
+ * The external data file of a new image, sized like the disk (preallocated without subclusters: like its clusters, as
+ * QEMU does) and not yet published. The gate says where the name points, as it will when the image is opened.
  * @throws BACKING_DENIED, LOCKED, IO.
  */
 export async function createDataFile(
@@ -46,7 +45,7 @@ export async function createDataFile(
   if (!verdict.allow) {
     throw new DiskImageError(verdict.code, verdict.reason, { path: imagePath, operation: 'create' });
   }
-  const target = await createNewFile(verdict.path, request.lock);
+  const target = await createNewFile(verdict.path, request.lock, options.hints);
   try {
     const whole = preallocation !== 'off' && !options.extendedL2;
     const size = whole ? shape.guestClusters * shape.clusterSize : shape.virtualSize;

@@ -2,8 +2,9 @@
 // qcow2_co_create). Encryption is refused by name.
 import { DiskImageError } from '../../disk/errors.js';
 import type { CreateOptionSpec, CreateOptions } from '../../disk/format.js';
+import type { FileHints } from '../../disk/newFile.js';
 import { invalid, OptionValues } from '../optionText.js';
-import { protocolOptions } from '../raw/options.js';
+import { fileHints, protocolOptions } from '../raw/options.js';
 import { MAX_BACKING_NAME } from './constants.js';
 
 export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
@@ -26,6 +27,7 @@ export interface Qcow2Options {
   backingFormat?: string;
   dataFile?: string;
   dataFileRaw: boolean;
+  hints?: FileHints;
 }
 
 /** In QEMU's definition order, which its `Formatting` line follows. */
@@ -179,6 +181,7 @@ export function checkQcow2Options(values: OptionValues, path: string): Qcow2Opti
     backingFormat,
     dataFile,
     dataFileRaw,
+    hints: fileHints(values, path),
   };
 }
 

@@ -27,7 +27,8 @@ export async function preallocate(
 ): Promise<void> {
   if (layout.l2Tables === 0) return;
   const external = options.dataFile !== undefined;
-  const reserves = !external && (options.preallocation === 'falloc' || options.preallocation === 'full');
+  const { preallocation: mode } = options;
+  const reserved = !external && (mode === 'falloc' || mode === 'full') ? mode : undefined;
   if (reports) control.total = shape.virtualSize;
   await writeRun(
     file,
@@ -43,15 +44,11 @@ export async function preallocate(
   const first = external ? 0 : layout.dataOffset;
   await writeRun(file, layout.l2Offset, layout.l2Tables, shape.clusterSize, control, (index, into) => {
     into.set(tableBytes(l2TableWords(shape, index, first)));
-    if (reports && !reserves)
+    if (reports && !reserved)
       control.advance(Math.min(shape.l2Coverage, shape.virtualSize - index * shape.l2Coverage));
   });
-  if (
-    reserves &&
-    (options.preallocation === 'falloc' || options.preallocation === 'full') &&
-    !file.isBlockDevice
-  ) {
-    await extendFile(file, layout.dataOffset, layout.fileLength, options.preallocation, control.buffer);
+  if (reserved && !file.isBlockDevice) {
+    await extendFile(file, layout.dataOffset, layout.fileLength, reserved, control.buffer);
   }
 }
 

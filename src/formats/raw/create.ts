@@ -1,11 +1,18 @@
 import { DiskImageError } from '../../disk/errors.js';
 import type { CreateOutcome, CreateRequest } from '../../disk/format.js';
 import type { HostFile } from '../../disk/hostFile.js';
+import type { FileHints } from '../../disk/newFile.js';
 import { alignUp } from '../../disk/offsets.js';
 import { native } from '../../native.js';
 import { requestedSize } from '../optionText.js';
 import { checkDeviceSize, createNewFile, publishSmallFile } from '../publish.js';
-import { effectiveRawOptions, parseRawOptions, type RawPreallocation, rawPreallocation } from './options.js';
+import {
+  effectiveRawOptions,
+  fileHints,
+  parseRawOptions,
+  type RawPreallocation,
+  rawPreallocation,
+} from './options.js';
 
 const SECTOR = 512;
 /**
@@ -29,6 +36,7 @@ export async function createRaw(path: string, request: CreateRequest): Promise<C
   const effective = effectiveRawOptions(values, size);
   request.announce?.(effective);
   const preallocation = rawPreallocation(values, path);
+  const hints = fileHints(values, path);
   if (size > BigInt(Number.MAX_SAFE_INTEGER - SECTOR)) {
     throw new DiskImageError('LIMIT_EXCEEDED', "The image size is too large for file format 'raw'", {
       path,
@@ -37,9 +45,12 @@ export async function createRaw(path: string, request: CreateRequest): Promise<C
   }
   const length = alignUp(Number(size), SECTOR);
   if (preallocation === 'off') {
-    await publishSmallFile({ path, length, pieces: [{ offset: 0, data: firstBlock(length) }] }, request);
+    await publishSmallFile(
+      { path, length, pieces: [{ offset: 0, data: firstBlock(length) }], hints },
+      request,
+    );
   } else {
-    await createPreallocated(path, length, preallocation, request);
+    await createPreallocated(path, length, preallocation, hints, request);
   }
   return { virtualSize: length, effective };
 }
@@ -48,9 +59,10 @@ async function createPreallocated(
   path: string,
   length: number,
   preallocation: RawPreallocation,
+  hints: FileHints | undefined,
   request: CreateRequest,
 ): Promise<void> {
-  const target = await createNewFile(path, request.lock);
+  const target = await createNewFile(path, request.lock, hints);
   try {
     checkDeviceSize(target, length);
     request.control.total = length;

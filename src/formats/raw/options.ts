@@ -1,6 +1,7 @@
 // Create options of raw images. All but `size` belong to the file underneath (QEMU: block/file-posix.c), and so
 // every format that lives in a file accepts them too.
 import type { CreateOptionSpec, CreateOptions } from '../../disk/format.js';
+import type { FileHints } from '../../disk/newFile.js';
 import { invalid, OptionValues } from '../optionText.js';
 
 export type RawPreallocation = 'off' | 'falloc' | 'full';
@@ -36,6 +37,14 @@ const order = all.map((spec) => spec.name);
 export const rawCreateOptions: readonly CreateOptionSpec[] = [...all].sort((a, b) =>
   a.name < b.name ? -1 : 1,
 );
+
+/** What `nocow` and `extent_size_hint` ask of the filesystem. Undefined when nothing is asked. @throws INVALID_ARGUMENT with QEMU's sentence. */
+export function fileHints(values: OptionValues, path: string): FileHints | undefined {
+  const extentSize = values.amount('extent_size_hint') ?? 0n;
+  if (extentSize > 0xffffffffn) throw invalid('Extent size hint is too large', path);
+  const noCopyOnWrite = values.flag('nocow');
+  return noCopyOnWrite || extentSize > 0n ? { noCopyOnWrite, extentSize: Number(extentSize) } : undefined;
+}
 
 export function parseRawOptions(options: CreateOptions, path: string): OptionValues {
   return new OptionValues(all, options, path);

@@ -6,7 +6,7 @@ import type { NewFile } from '../../disk/newFile.js';
 import type { RawSink } from '../../native.js';
 import { checkDeviceSize, createNewFile } from '../publish.js';
 import { extendFile, firstBlock } from './create.js';
-import { parseRawOptions, rawPreallocation } from './options.js';
+import { fileHints, parseRawOptions, rawPreallocation } from './options.js';
 
 /** Zeros move by whole pages of the host at best; batches need no more than that. */
 const ALIGNMENT = 4096;
@@ -53,9 +53,10 @@ class RawTarget implements ConvertTarget {
  * @throws INVALID_ARGUMENT, UNSUPPORTED_OPERATION (compression), TARGET_TOO_SMALL, LOCKED, IO.
  */
 export async function createRawTarget(path: string, request: TargetRequest): Promise<ConvertTarget> {
-  const preallocation = rawPreallocation(parseRawOptions(request.options, path), path);
+  const values = parseRawOptions(request.options, path);
+  const preallocation = rawPreallocation(values, path);
   refuseCompression(path, request);
-  const target = await createNewFile(path, request.lock);
+  const target = await createNewFile(path, request.lock, fileHints(values, path));
   try {
     checkDeviceSize(target, request.size);
     if (!target.inPlace) {
