@@ -104,11 +104,14 @@ export interface WritableDisk extends Disk {
   /**
    * Makes [start, start+length) writable in place and appends to `into` one or more `data` rows saying where
    * the bytes are to be put. Partial clusters at the ends keep their old content (copy-on-write is done here).
+   * The bytes must be there before the next `flush`, which publishes their places; nothing else publishes them.
    */
   allocate(into: ExtentColumns, start: number, length: number): Promise<void>;
   /** The range reads as zeros from now on, without falling through to a backing file. */
   zero(start: number, length: number): Promise<void>;
   flush(): Promise<void>;
+  /** Changes wait in memory for more than some MiB of metadata: write what was allocated, then `flush`. */
+  readonly flushDue: boolean;
 }
 
 export function isWritable(disk: Disk): disk is WritableDisk {

@@ -106,6 +106,12 @@ export interface TargetRequest {
   control: JobControl;
 }
 
+/** A place between batches at which nothing is under way, so that metadata may be published. */
+export interface Checkpoint {
+  readonly due: boolean;
+  reach(): Promise<void>;
+}
+
 /**
  * Receives a guest disk in order. convert makes a job of `sink`, submits batches that end at multiples of
  * `alignment`, hands each result back in order, and publishes.
@@ -119,6 +125,10 @@ export interface ConvertTarget {
    * target's own treatment of zero rows. Undefined = the sink places the bytes itself.
    */
   prepare?(columns: ExtentColumns, start: number, end: number): Promise<NativePlacement | undefined>;
+  /** Guest bytes of one batch at most, where `prepare` changes metadata in memory; multiple of `alignment`. */
+  readonly span?: number;
+  /** For such targets: when `due`, everything in flight is let finish before the next batch, and `reach` called. */
+  readonly checkpoint?: Checkpoint;
   /** After a batch is done, in order: writes the metadata for what was packed. */
   accept(result: BatchResult, columns: ExtentColumns, start: number, end: number): Promise<void>;
   /** Last metadata. The image is complete after it, not yet published. */

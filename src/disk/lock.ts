@@ -36,8 +36,6 @@ export const LockModes = {
     use: Permission.consistentRead | Permission.write | Permission.resize,
     share: ALL & ~(Permission.write | Permission.resize),
   },
-  /** Raw target of a convert: 100 101 | -. */
-  writeShared: { use: Permission.consistentRead | Permission.write, share: ALL },
   /** Raw resize: 100 101 103 | -. */
   resizeShared: {
     use: Permission.consistentRead | Permission.write | Permission.resize,

@@ -141,10 +141,12 @@ async function transfer(
     alignment: step,
     // What comes back for a batch is a few bytes per cluster packed or found zero.
     data: Math.max(step, Math.min(MAX_BATCH_DATA, cluster * MAX_BATCH_CLUSTERS)),
-    span:
+    span: Math.max(
+      step,
       sink.type === 'pack' && sink.reportZeros
-        ? Math.max(step, cluster * MAX_BATCH_CLUSTERS)
-        : Math.max(step, MAX_BATCH_SPAN),
+        ? cluster * MAX_BATCH_CLUSTERS
+        : Math.min(target.span ?? MAX_BATCH_SPAN, MAX_BATCH_SPAN),
+    ),
   });
   const outcome: ConvertOutcome = { virtualSize: map.virtualSize, written: 0, unreadable: [] };
   const totals = await runTransfer(job, {
@@ -157,6 +159,7 @@ async function transfer(
       dropSourceCache: dropsCache(request.sourceCache),
     },
     next: () => batches.next(),
+    checkpoint: target.checkpoint,
     extra: async ({ columns, start, end }) => ({ placement: await target.prepare?.(columns, start, end) }),
     accept: async (result, { columns, start, end }) => {
       outcome.written += result.written;

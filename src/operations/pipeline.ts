@@ -1,4 +1,5 @@
 import { DiskImageError } from '../disk/errors.js';
+import type { Checkpoint } from '../disk/format.js';
 import { nativeBatch } from '../disk/view.js';
 import { type BatchResult, type JobOptions, type JobTotals, type NativeBatch, native } from '../native.js';
 import type { MapBatch } from './batches.js';
@@ -14,6 +15,8 @@ export interface Transfer<B extends MapBatch> {
   next(): Promise<B | undefined>;
   /** What goes to the engine besides the batch's own columns. */
   extra?(batch: B): Promise<Partial<NativeBatch>>;
+  /** When it is due, all results are accepted before the next batch is asked for. */
+  checkpoint?: Checkpoint;
   /** Each result, in order. True: stop here, the rest is not wanted. */
   accept(result: BatchResult, batch: B): Promise<boolean | undefined>;
 }
@@ -28,9 +31,23 @@ export async function runTransfer<B extends MapBatch>(
 ): Promise<JobTotals | undefined> {
   const engine = native.createJob({ ...transfer.options, control: job.control.buffer, threads: job.threads });
   const inFlight: { batch: B; result: Promise<BatchResult> }[] = [];
+  const { checkpoint } = transfer;
+  const acceptOldest = async () => {
+    const { batch, result } = inFlight.shift()!;
+    return transfer.accept(await result, batch);
+  };
   try {
     for (;;) {
       job.throwIfCancelled();
+      if (checkpoint?.due) {
+        while (inFlight.length > 0) {
+          if (await acceptOldest()) {
+            await engine.abort();
+            return undefined;
+          }
+        }
+        await checkpoint.reach();
+      }
       const batch = await transfer.next();
       if (batch) {
         const extra = await transfer.extra?.(batch);
@@ -42,8 +59,7 @@ export async function runTransfer<B extends MapBatch>(
         return await engine.finish();
       }
       if (!batch || inFlight.length === IN_FLIGHT) {
-        const { batch: oldest, result } = inFlight.shift()!;
-        if (await transfer.accept(await result, oldest)) {
+        if (await acceptOldest()) {
           await engine.abort();
           return undefined;
         }

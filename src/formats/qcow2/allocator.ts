@@ -8,8 +8,8 @@ import { PieceWriter } from '../pieceWriter.js';
 import { corruptImage, hex } from './corrupt.js';
 import type { Qcow2Header } from './header.js';
 import { entryOffset, tableWords } from './l2Entry.js';
+import { includesSorted, type MetadataClusters } from './metadataClusters.js';
 import {
-  maxRefcount,
   type RefcountGetter,
   type RefcountSetter,
   refcountGetter,
@@ -34,12 +34,11 @@ export class Allocator {
   readonly #file: HostFile;
   readonly #clusterSize: number;
   readonly #perBlock: number;
-  readonly #most: number;
   readonly #tableLimit: number;
   readonly #get: RefcountGetter;
   readonly #set: RefcountSetter;
-  /** Host cluster says whether it holds metadata, however it is counted: a damaged image must not be made worse. */
-  readonly #isMetadata: (cluster: number) => boolean;
+  /** Never handed out, however they are counted: a damaged image must not be made worse. */
+  readonly #metadata: MetadataClusters;
   /** Host offsets of the blocks. */
   #table: Float64Array;
   #tableOffset: number;
@@ -47,7 +46,9 @@ export class Allocator {
   /** Set when the table has moved. */
   #moved = false;
   readonly #newEntries = new Set<number>();
-  readonly #blockClusters = new Set<number>();
+  /** Clusters of the blocks, sorted, and those that came since. */
+  readonly #oldBlocks: Float64Array;
+  readonly #newBlocks = new Set<number>();
   readonly #dirty = new Map<number, Uint8Array>();
   readonly #clean = new Map<number, Uint8Array>();
   /** References to take away, by host cluster. */
@@ -59,32 +60,32 @@ export class Allocator {
     header: Qcow2Header,
     table: Float64Array,
     tableLimit: number,
-    isMetadata: (cluster: number) => boolean,
+    metadata: MetadataClusters,
   ) {
     this.#file = file;
     this.#clusterSize = header.clusterSize;
     this.#perBlock = refcountsPerBlock(header.clusterSize, header.refcountOrder);
-    this.#most = maxRefcount(header.refcountOrder);
     this.#tableLimit = tableLimit;
     this.#get = refcountGetter(header.refcountOrder);
     this.#set = refcountSetter(header.refcountOrder);
-    this.#isMetadata = isMetadata;
+    this.#metadata = metadata;
     this.#table = table;
     this.#tableOffset = header.refcountTableOffset;
     this.#tableClusters = header.refcountTableClusters;
-    for (const offset of table) if (offset !== 0) this.#blockClusters.add(offset / header.clusterSize);
+    this.#oldBlocks = table.filter((offset) => offset !== 0).map((offset) => offset / header.clusterSize);
+    this.#oldBlocks.sort();
   }
 
   /**
    * Reads the refcount table.
    * @param tableLimit most bytes a refcount table may have
-   * @throws CORRUPT_IMAGE for an entry that cannot be a block's place; TRUNCATED; IO.
+   * @throws CORRUPT_IMAGE for an entry that cannot be a block's place; IO.
    */
   static async open(
     file: HostFile,
     header: Qcow2Header,
     tableLimit: number,
-    isMetadata: (cluster: number) => boolean,
+    metadata: MetadataClusters,
   ): Promise<Allocator> {
     const { clusterSize, refcountTableOffset: at } = header;
     const bytes = new Uint8Array(header.refcountTableClusters * clusterSize);
@@ -100,7 +101,7 @@ export class Allocator {
         at + i * ENTRY_BYTES,
       );
     }
-    return new Allocator(file, header, table, tableLimit, isMetadata);
+    return new Allocator(file, header, table, tableLimit, metadata);
   }
 
   /** Frees that wait for the next flush. */
@@ -132,13 +133,7 @@ export class Allocator {
         if (count > 0) break;
         continue;
       }
-      if (this.#isTaken(cluster)) {
-        throw corruptImage(
-          this.#file.path,
-          `Host cluster ${cluster} at ${hex(cluster * this.#clusterSize)} has refcount 0 but holds metadata`,
-          cluster * this.#clusterSize,
-        );
-      }
+      this.#refuseTaken(cluster);
       if (first < 0) first = cluster;
       count++;
     }
@@ -191,22 +186,31 @@ export class Allocator {
     if (sync) await this.#file.sync();
   }
 
+  /** Lets the file reach to host byte `end` at least: what lies before it may be mapped. */
+  async reach(end: number): Promise<void> {
+    if (!this.#file.isBlockDevice && this.#file.size < end) await this.#file.truncate(end);
+  }
+
   async #count(first: number, count: number): Promise<void> {
     for (let cluster = first; cluster < first + count; cluster++) {
       const index = Math.floor(cluster / this.#perBlock);
       this.#set(this.#change(index, await this.#block(index)), cluster % this.#perBlock, 1);
     }
-    const end = (first + count) * this.#clusterSize;
-    if (!this.#file.isBlockDevice && this.#file.size < end) await this.#file.truncate(end);
+    await this.reach((first + count) * this.#clusterSize);
   }
 
-  #isTaken(cluster: number): boolean {
+  #refuseTaken(cluster: number): void {
     const tableFirst = this.#tableOffset / this.#clusterSize;
-    return (
-      cluster === 0 ||
+    const taken =
       (cluster >= tableFirst && cluster < tableFirst + this.#tableClusters) ||
-      this.#blockClusters.has(cluster) ||
-      this.#isMetadata(cluster)
+      this.#newBlocks.has(cluster) ||
+      includesSorted(this.#oldBlocks, cluster) ||
+      this.#metadata.has(cluster);
+    if (!taken) return;
+    throw corruptImage(
+      this.#file.path,
+      `Host cluster ${cluster} at ${hex(cluster * this.#clusterSize)} has refcount 0 but holds metadata`,
+      cluster * this.#clusterSize,
     );
   }
 
@@ -232,13 +236,14 @@ export class Allocator {
   /** A block for a stretch that has none, where all clusters are free: it takes the first one that is wanted itself. */
   async #addBlock(index: number, cluster: number): Promise<void> {
     if (index >= this.#table.length) return this.#growTable(index, cluster);
-    await this.#placeBlock(index, cluster);
+    this.#refuseTaken(cluster);
+    this.#placeBlock(index, cluster);
     await this.#count(cluster, 1);
   }
 
-  async #placeBlock(index: number, cluster: number): Promise<void> {
+  #placeBlock(index: number, cluster: number): void {
     this.#table[index] = cluster * this.#clusterSize;
-    this.#blockClusters.add(cluster);
+    this.#newBlocks.add(cluster);
     this.#newEntries.add(index);
     this.#dirty.set(index, new Uint8Array(this.#clusterSize));
   }
@@ -266,6 +271,7 @@ export class Allocator {
         { path: this.#file.path, operation: 'allocate' },
       );
     }
+    for (let i = 0; i < blocks + clusters; i++) this.#refuseTaken(cluster + i);
     const grown = new Float64Array(clusters * perTableCluster);
     grown.set(this.#table);
     this.free(this.#tableOffset, this.#tableClusters * this.#clusterSize);
@@ -273,7 +279,7 @@ export class Allocator {
     this.#tableOffset = (cluster + blocks) * this.#clusterSize;
     this.#tableClusters = clusters;
     this.#moved = true;
-    for (let i = 0; i < blocks; i++) await this.#placeBlock(index + i, cluster + i);
+    for (let i = 0; i < blocks; i++) this.#placeBlock(index + i, cluster + i);
     await this.#count(cluster, blocks + clusters);
   }
 
@@ -307,11 +313,6 @@ export class Allocator {
     field.writeUInt32BE(this.#tableClusters, 8);
     await this.#file.write(field, HEADER_TABLE_FIELD);
     this.#moved = false;
-  }
-
-  /** Largest refcount of this image. */
-  get mostReferences(): number {
-    return this.#most;
   }
 }
 

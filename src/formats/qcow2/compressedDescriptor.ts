@@ -1,13 +1,5 @@
 // The 62-bit descriptor of a compressed cluster (specification, "Compressed Clusters Descriptor").
 
-/** Where a compressed cluster's bytes are. */
-export interface CompressedPlace {
-  /** Host offset, bytes; any value, also odd. */
-  offset: number;
-  /** Bytes from `offset` to the end of the last 512-byte sector the descriptor claims. */
-  length: number;
-}
-
 /** Bits of the host offset: x = 62 - (cluster_bits - 8). The rest, above, counts additional sectors. */
 export function compressedOffsetBits(clusterBits: number): number {
   return 62 - (clusterBits - 8);
@@ -28,14 +20,6 @@ export function compressedOffset(hi: number, lo: number, clusterBits: number): n
 export function compressedLength(hi: number, lo: number, clusterBits: number): number {
   const sectors = (hi & 0x3fffffff) >>> (compressedOffsetBits(clusterBits) - 32);
   return (sectors + 1) * 512 - (lo & 511);
-}
-
-/** Both at once, for callers that are not in a hot loop. */
-export function decodeCompressed(hi: number, lo: number, clusterBits: number): CompressedPlace {
-  return {
-    offset: compressedOffset(hi, lo, clusterBits),
-    length: compressedLength(hi, lo, clusterBits),
-  };
 }
 
 /**

@@ -72,14 +72,6 @@ export interface BitmapsExtension {
 
 export const BITMAPS_EXTENSION_BYTES = 24;
 
-export function serializeBitmapsExtension(fields: BitmapsExtension): HeaderExtension {
-  const data = Buffer.alloc(BITMAPS_EXTENSION_BYTES);
-  data.writeUInt32BE(fields.count, 0);
-  data.writeBigUInt64BE(BigInt(fields.directorySize), 8);
-  data.writeBigUInt64BE(BigInt(fields.directoryOffset), 16);
-  return { type: ExtensionType.bitmaps, data };
-}
-
 export function textExtension(type: number, text: string): HeaderExtension {
   return { type, data: Buffer.from(text, 'utf8') };
 }

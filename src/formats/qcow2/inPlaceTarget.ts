@@ -1,15 +1,19 @@
 // An existing image as convert's target (-n): the map decides where bytes go, the engine puts them there.
-
 import type { Disk } from '../../disk/disk.js';
 import { DiskImageError } from '../../disk/errors.js';
 import { ExtentColumns, Kind } from '../../disk/extents.js';
-import type { ConvertTarget, TargetRequest } from '../../disk/format.js';
+import type { Checkpoint, ConvertTarget, TargetRequest } from '../../disk/format.js';
 import type { NativePlacement, RawSink } from '../../native.js';
 import { WritableQcow2Disk } from './writable.js';
+
+/** L2 entries that one batch changes at most: its tables stay in memory until a checkpoint. */
+const MAX_BATCH_ENTRIES = 2 ** 16;
 
 export class InPlaceTarget implements ConvertTarget {
   readonly sink: RawSink;
   readonly alignment: number;
+  readonly span: number;
+  readonly checkpoint: Checkpoint;
   readonly #disk: WritableQcow2Disk;
   readonly #backing: boolean;
   readonly #isZero: boolean;
@@ -22,6 +26,13 @@ export class InPlaceTarget implements ConvertTarget {
     this.#isZero = request.targetIsZero && disk.header.backingFile === undefined;
     this.#allocatesZeros = request.sparseSize === 0;
     this.alignment = disk.clusterSize;
+    this.span = disk.clusterSize * MAX_BATCH_ENTRIES;
+    this.checkpoint = {
+      get due() {
+        return disk.flushDue;
+      },
+      reach: () => disk.flush(),
+    };
     this.sink = {
       type: 'raw',
       fd: file.fd,

@@ -25,31 +25,17 @@ export function entryWords(offset: number, copied: boolean, zero = false): [numb
   return [hi, ((offset % 2 ** 32) | (zero ? ZERO_LO : 0)) >>> 0];
 }
 
-/** What one L2 entry (or, with extended entries, one subcluster) says. */
-export const ClusterType = {
+/** What an extended L2 entry says of one subcluster. */
+export const SubclusterType = {
   unallocated: 0,
-  /** Allocated space without data: only a subcluster can be so. Reads through to the backing file. */
+  /** Allocated space without data: reads through to the backing file. */
   unallocatedPlaced: 1,
   zero: 2,
   zeroPlaced: 3,
   data: 4,
-  compressed: 5,
-  invalid: 6,
+  invalid: 5,
 } as const;
-export type ClusterTypeCode = (typeof ClusterType)[keyof typeof ClusterType];
-
-/**
- * Type of a standard L2 entry. Order matters: the compressed flag first, then the zero flag.
- * With an external data file host offset 0 is a place (COPIED tells it from "unallocated").
- */
-export function clusterType(hi: number, lo: number, externalData: boolean): ClusterTypeCode {
-  if (hi & COMPRESSED_HI) return ClusterType.compressed;
-  const offset = entryOffset(hi, lo);
-  if (lo & ZERO_LO) return offset !== 0 ? ClusterType.zeroPlaced : ClusterType.zero;
-  return offset !== 0 || (externalData && (hi & COPIED_HI) !== 0)
-    ? ClusterType.data
-    : ClusterType.unallocated;
-}
+export type SubclusterTypeCode = (typeof SubclusterType)[keyof typeof SubclusterType];
 
 /**
  * Type of subcluster `index` (0 to 31) of an extended entry: `allocated` and `zeros` are the low and high words of
@@ -60,12 +46,12 @@ export function subclusterType(
   allocated: number,
   zeros: number,
   index: number,
-): ClusterTypeCode {
+): SubclusterTypeCode {
   const isAllocated = (allocated >>> index) & 1;
   const isZero = (zeros >>> index) & 1;
-  if (isAllocated) return isZero || !placed ? ClusterType.invalid : ClusterType.data;
-  if (isZero) return placed ? ClusterType.zeroPlaced : ClusterType.zero;
-  return placed ? ClusterType.unallocatedPlaced : ClusterType.unallocated;
+  if (isAllocated) return isZero || !placed ? SubclusterType.invalid : SubclusterType.data;
+  if (isZero) return placed ? SubclusterType.zeroPlaced : SubclusterType.zero;
+  return placed ? SubclusterType.unallocatedPlaced : SubclusterType.unallocated;
 }
 
 /** A big-endian table as host-order words, in place: word 2i is the high half of 64-bit entry i. */

@@ -2,12 +2,12 @@
 import { type ExtentColumns, Kind } from '../../disk/extents.js';
 import { SUBCLUSTERS } from './constants.js';
 import {
-  ClusterType,
   COMPRESSED_HI,
   COPIED_HI,
   entryOffset,
   L2_RESERVED_HI,
   L2_RESERVED_LO,
+  SubclusterType,
   subclusterType,
 } from './l2Entry.js';
 import type { Layer } from './layer.js';
@@ -90,16 +90,16 @@ function pushSubclusters(
     const to = Math.min(end, guest + next * size);
     const offset = entry.offset + (at - guest);
     switch (type) {
-      case ClusterType.data:
+      case SubclusterType.data:
         into.pushPlaced(Kind.data, at, to - at, 0, layer.dataFile, offset);
         break;
-      case ClusterType.zeroPlaced:
+      case SubclusterType.zeroPlaced:
         into.pushPlaced(Kind.zero, at, to - at, 0, layer.dataFile, offset);
         break;
-      case ClusterType.zero:
+      case SubclusterType.zero:
         into.pushEmpty(Kind.zero, at, to - at, 0);
         break;
-      case ClusterType.unallocatedPlaced:
+      case SubclusterType.unallocatedPlaced:
         into.pushPlaced(Kind.unallocated, at, to - at, 0, layer.dataFile, offset);
         break;
       default:

@@ -10,10 +10,11 @@ import {
 } from './constants.js';
 import { type HeaderExtension, textExtension } from './extensions.js';
 import { serializeFeatureNames } from './featureNames.js';
-import { type HeaderFields, serializeHeader } from './header.js';
+import type { HeaderFields } from './header.js';
 import type { Geometry, Layout } from './layout.js';
 import { backingNameError, type Qcow2Options } from './options.js';
 import { refcountSetter } from './refcounts.js';
+import { serializeHeader } from './serializeHeader.js';
 
 const ENTRY_BYTES = 8;
 

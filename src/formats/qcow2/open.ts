@@ -106,19 +106,14 @@ function flagWarnings(header: Qcow2Header, path: string): string[] {
 
 /** QEMU repairs a dirty image when it opens it for writing; this library has no repair, so it refuses. */
 function refuseDamaged(header: Qcow2Header, path: string): void {
-  const flag = header.corrupt ? 'corrupt' : header.dirty ? 'dirty' : undefined;
-  if (!flag) return;
-  const why =
-    flag === 'corrupt'
-      ? 'is marked corrupt (incompatible feature bit 1)'
-      : 'is marked dirty (incompatible feature bit 0): its refcounts may be wrong';
+  if (!header.corrupt && !header.dirty) return;
+  const why = header.corrupt
+    ? 'is marked corrupt (incompatible feature bit 1)'
+    : 'is marked dirty (incompatible feature bit 0): its refcounts may be wrong';
   throw new DiskImageError(
     'CORRUPT_IMAGE',
-    `Image '${path}' ${why}; it cannot be opened for writing before a repair`,
-    {
-      path,
-      offset: 72,
-      operation: 'open',
-    },
+    `Image '${path}' ${why}; it cannot be opened for writing before a repair: ` +
+      `run 'qemu-img check -r all' on it, or convert it to a new image`,
+    { path, offset: 72, operation: 'open' },
   );
 }

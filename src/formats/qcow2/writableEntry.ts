@@ -1,16 +1,48 @@
-import { COPIED_HI, entryOffset, L2_RESERVED_HI, L2_RESERVED_LO, ZERO_LO } from './l2Entry.js';
+// One L2 entry of an image that is written in place.
+import { SUBCLUSTERS } from './constants.js';
+import type { Qcow2Header } from './header.js';
+import { COMPRESSED_HI, COPIED_HI, entryOffset, L2_RESERVED_HI, L2_RESERVED_LO, ZERO_LO } from './l2Entry.js';
 import type { Layer } from './layer.js';
 import { badEntry, checkPlace } from './map.js';
+
+/** The entry of one guest cluster, with the words of the table it lies in. */
+export interface Slot {
+  words: Uint32Array;
+  /** Index of its first word. */
+  at: number;
+  /** Guest offset of the cluster, bytes. */
+  guest: number;
+}
+
+/** The entry of the cluster at `guest` in its table. */
+export function slotAt(header: Qcow2Header, words: Uint32Array, guest: number): Slot {
+  const { l2Coverage, clusterSize, l2EntryBytes } = header;
+  return { words, guest, at: ((guest % l2Coverage) / clusterSize) * (l2EntryBytes / 4) };
+}
+
+export function isCompressed({ words, at }: Slot): boolean {
+  return (words[at] & COMPRESSED_HI) !== 0;
+}
+
+/** Its host cluster belongs to this entry alone (COPIED, not compressed): it may be overwritten where it is. */
+export function ownsCluster({ words, at }: Slot): boolean {
+  return (words[at] & COMPRESSED_HI) === 0 && (words[at] & COPIED_HI) !== 0;
+}
+
+/** Bits of the subclusters that guest bytes [from, to) of the cluster touch. */
+export function subclusterBits(header: Qcow2Header, { guest }: Slot, from: number, to: number): number {
+  const unit = header.clusterSize / SUBCLUSTERS;
+  const first = Math.floor((from - guest) / unit);
+  const last = Math.ceil((to - guest) / unit);
+  return last - first >= SUBCLUSTERS ? 0xffffffff : (((2 ** (last - first) - 1) * 2 ** first) | 0) >>> 0;
+}
 
 /**
  * Host offset of an entry without the compressed flag, undefined when it has none; checked, because it is about to be
  * written to or freed.
  * @throws CORRUPT_IMAGE naming the entry.
  */
-export function checkStandardEntry(
-  layer: Layer,
-  slot: { words: Uint32Array; at: number; guest: number },
-): number | undefined {
+export function checkStandardEntry(layer: Layer, slot: Slot): number | undefined {
   const { header, l1 } = layer;
   const { words, at, guest } = slot;
   const hi = words[at];

@@ -64,7 +64,7 @@ export class WritableTables {
     return this.#l2.changed.size * this.#header.clusterSize;
   }
 
-  /** Whether guest group `index` has an L2 table. `offset` is its checked place, 0 = none. */
+  /** The L2 table of guest group `index`, to change in place. `offset` is its checked place, 0 = none. */
   async forChange(index: number, offset: number): Promise<Uint32Array> {
     const owned = (this.#l1.words[2 * index] & COPIED_HI) !== 0;
     if (offset !== 0 && owned) return this.#l2.forChange(offset);
