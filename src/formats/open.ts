@@ -1,9 +1,10 @@
 import { statSync } from 'node:fs';
+import { requireObject } from '../disk/arguments.js';
 import type { Disk, WritableDisk } from '../disk/disk.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import type { FormatOpenOptions, SnapshotSelector } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
-import { localFiles } from '../disk/gates.js';
+import { type GateSpec, resolveGate } from '../disk/gates.js';
 import { HostFile } from '../disk/hostFile.js';
 import { type Limits, resolveLimits } from '../disk/limits.js';
 import { resolveStoredName } from '../disk/names.js';
@@ -16,8 +17,8 @@ export interface OpenDiskOptions {
   write?: boolean;
   /** Open backing and data files. `false` for metadata only (info, inspect). Default true. */
   chain?: boolean;
-  /** Rules for files that the image names. Default: local regular files with a recorded format. */
-  gate?: Gate;
+  /** Rules for files that the image names; default `local`: regular files with a recorded format. */
+  gate?: Gate | GateSpec;
   limits?: Partial<Limits>;
   /** Take QEMU's image locks. Default true; `false` is qemu-img's `-U`. */
   lock?: boolean;
@@ -34,10 +35,12 @@ export interface OpenDiskOptions {
 export function openDisk(path: string, options: OpenDiskOptions & { write: true }): Promise<WritableDisk>;
 export function openDisk(path: string, options: OpenDiskOptions): Promise<Disk>;
 export async function openDisk(path: string, options: OpenDiskOptions): Promise<Disk> {
+  requireObject(options, 'the options', 'open');
+  if (options.snapshot !== undefined) requireObject(options.snapshot, 'snapshot', 'open');
   const format = formatByName(options.format);
   const shared: SharedOptions = {
     limits: resolveLimits(options.limits),
-    gate: options.gate ?? localFiles(),
+    gate: resolveGate(options.gate),
     chain: options.chain ?? true,
     lock: options.lock ?? true,
   };
@@ -89,7 +92,7 @@ export function openBackingFor(
   const identity = replaced ? `${replaced.dev}:${replaced.ino}` : 'new';
   const shared: SharedOptions = {
     limits: resolveLimits(options.limits),
-    gate: options.gate ?? localFiles(),
+    gate: resolveGate(options.gate),
     chain: true,
     lock: options.lock ?? true,
   };

@@ -8,6 +8,8 @@ const MAX_PIECES = 4096;
 export class PieceWriter {
   readonly #file: HostFile;
   #buffer = new Uint8Array(BUFFER_BYTES);
+  /** The buffer of a flush that is over. */
+  #spare: Uint8Array<ArrayBuffer> | undefined;
   #used = 0;
   #offsets: number[] = [];
   #lengths: number[] = [];
@@ -18,16 +20,19 @@ export class PieceWriter {
 
   /** Copies `data`; it is in the file after the next flush at the latest. */
   async write(offset: number, data: Uint8Array): Promise<void> {
-    if (this.#used + data.length > BUFFER_BYTES || this.#offsets.length === MAX_PIECES) await this.flush();
     if (data.length > BUFFER_BYTES) return this.#file.write(data, offset);
-    this.#buffer.set(data, this.#used);
-    this.#used += data.length;
-    const last = this.#offsets.length - 1;
-    if (last >= 0 && this.#offsets[last] + this.#lengths[last] === offset) this.#lengths[last] += data.length;
-    else {
-      this.#offsets.push(offset);
-      this.#lengths.push(data.length);
-    }
+    if (!this.#hasRoom(data.length)) await this.flush();
+    this.#append(offset, data);
+  }
+
+  /** The same for a table of 32-bit words, which is stored in big-endian order. */
+  async writeWords(offset: number, words: Uint32Array): Promise<void> {
+    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    if (bytes.length > BUFFER_BYTES) return this.#file.write(Buffer.from(bytes).swap32(), offset);
+    if (!this.#hasRoom(bytes.length)) await this.flush();
+    const at = this.#used;
+    this.#append(offset, bytes);
+    Buffer.from(this.#buffer.buffer, at, bytes.length).swap32();
   }
 
   async flush(): Promise<void> {
@@ -37,10 +42,28 @@ export class PieceWriter {
     const offsets = Float64Array.from(this.#offsets);
     const lengths = Uint32Array.from(this.#lengths);
     // The engine reads the buffer until it is done; whoever writes meanwhile gets another.
-    this.#buffer = new Uint8Array(BUFFER_BYTES);
+    const written = this.#buffer;
+    this.#buffer = this.#spare ?? new Uint8Array(BUFFER_BYTES);
+    this.#spare = undefined;
     this.#used = 0;
     this.#offsets = [];
     this.#lengths = [];
     await native.writePieces(fd, path, data, offsets, lengths);
+    this.#spare = written;
+  }
+
+  #hasRoom(length: number): boolean {
+    return this.#used + length <= BUFFER_BYTES && this.#offsets.length < MAX_PIECES;
+  }
+
+  #append(offset: number, data: Uint8Array): void {
+    this.#buffer.set(data, this.#used);
+    this.#used += data.length;
+    const last = this.#offsets.length - 1;
+    if (last >= 0 && this.#offsets[last] + this.#lengths[last] === offset) this.#lengths[last] += data.length;
+    else {
+      this.#offsets.push(offset);
+      this.#lengths.push(data.length);
+    }
   }
 }

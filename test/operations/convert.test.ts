@@ -270,6 +270,21 @@ t.test('noCreate: into an image that exists', async (t) => {
   await failsWith(t, convert(missing), 'IO', /none\.raw/);
 });
 
+t.test('noCreate: metadata is published in between, after the data it names', async (t) => {
+  const dir = t.testdir();
+  const from: Image = [join(dir, 'a.raw'), 'raw'];
+  const to: Image = [join(dir, 'b.qcow2'), 'qcow2'];
+  writeFileSync(from[0], '');
+  truncateSync(from[0], 10 * 2 ** 40);
+  const writes = Array.from(
+    { length: 20 },
+    (_, i) => `write -q -P ${i + 1} ${i * 2 ** 39 + 7 * 2 ** 20} 64k`,
+  );
+  qemuIo(from[0], 'raw', ...writes);
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=2M', to[0], String(10 * 2 ** 40));
+  await converts(t, from, to, { noCreate: true });
+});
+
 t.test('copy offload', async (t) => {
   const dir = t.testdir();
   const random = new Random(26);

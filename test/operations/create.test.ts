@@ -160,3 +160,25 @@ t.test('a block device holds a new image, whatever was on it', async (t) => {
   const wrong = createImage(device, { format: 'raw', size: 5 * MiB });
   await t.rejects(wrong, { code: 'TARGET_TOO_SMALL', message: /4194304.*5242880/ });
 });
+
+t.test('hints to the filesystem reach it or are ignored; a replaced image keeps its owner', async (t) => {
+  const dir = t.testdir();
+  for (const format of ['raw', 'qcow2']) {
+    const path = join(dir, `hinted.${format}`);
+    const options = { nocow: 'on', extent_size_hint: '2M' };
+    await createImage(path, { format, size: 2 ** 20, options });
+    t.equal(JSON.parse(qemuImg('info', '-f', format, '--output=json', path))['virtual-size'], 2 ** 20);
+    const before = fs.readFileSync(path);
+    await t.rejects(createImage(path, { format, size: 2 ** 21, options: { extent_size_hint: '4G' } }), {
+      code: 'INVALID_ARGUMENT',
+      message: 'Extent size hint is too large',
+    });
+    t.ok(fs.readFileSync(path).equals(before), 'nothing changed');
+    const { uid, gid } = fs.statSync(path);
+    const root = process.getuid?.() === 0;
+    if (root) fs.chownSync(path, 12_345, 23_456);
+    await createImage(path, { format, size: 2 ** 21 });
+    const after = fs.statSync(path);
+    t.same([after.uid, after.gid], root ? [12_345, 23_456] : [uid, gid]);
+  }
+});

@@ -4,7 +4,7 @@ import type { HostFile } from '../../disk/hostFile.js';
 import { divideUp } from '../../disk/offsets.js';
 import { PieceWriter } from '../pieceWriter.js';
 import { encodeCompressed } from './compressedDescriptor.js';
-import { entryWords, tableBytes, ZERO_LO } from './l2Entry.js';
+import { entryWords, ZERO_LO } from './l2Entry.js';
 import type { Geometry } from './layout.js';
 import { newImageHeader } from './newHeader.js';
 import type { Qcow2Options } from './options.js';
@@ -82,7 +82,7 @@ export class ImageTables {
     this.#l1[this.#group * 2] = hi;
     this.#l1[this.#group * 2 + 1] = lo;
     this.#group = -1;
-    await this.#writer.write(host, tableBytes(this.#l2));
+    await this.#writer.writeWords(host, this.#l2);
     this.#l2.fill(0);
     await this.#refcounts.add(host, this.#shape.clusterSize);
   }
@@ -133,7 +133,7 @@ export class ImageTables {
     for (let at = 0; at < this.#l1.length; at += wordsPerPiece) {
       const words = this.#l1.subarray(at, at + wordsPerPiece);
       if (!this.#file.isBlockDevice && words.every((word) => word === 0)) continue;
-      await this.#writer.write(offset + at * 4, tableBytes(words));
+      await this.#writer.writeWords(offset + at * 4, words);
     }
   }
 }

@@ -17,7 +17,7 @@ const SLAB_BYTES = 2 ** 20;
  */
 export class L2Cache {
   readonly #file: HostFile;
-  readonly #clusterSize: number;
+  readonly clusterSize: number;
   readonly #bytes: number;
   /** Every table's slab by the table's host offset. */
   readonly #byOffset = new Map<number, Slab>();
@@ -27,13 +27,13 @@ export class L2Cache {
 
   constructor(file: HostFile, clusterSize: number, bytes = DEFAULT_BYTES) {
     this.#file = file;
-    this.#clusterSize = clusterSize;
+    this.clusterSize = clusterSize;
     this.#bytes = bytes;
   }
 
   /** Tables worth reading in one go. */
   get maxAhead(): number {
-    return Math.max(1, Math.min(SLAB_BYTES, this.#bytes) / this.#clusterSize);
+    return Math.max(1, Math.min(SLAB_BYTES, this.#bytes) / this.clusterSize);
   }
 
   /** The table if it is in memory. */
@@ -42,8 +42,8 @@ export class L2Cache {
     if (!slab) return undefined;
     this.#slabs.delete(slab);
     this.#slabs.set(slab, true);
-    const words = this.#clusterSize >>> 2;
-    const at = ((offset - slab.first) / this.#clusterSize) * words;
+    const words = this.clusterSize >>> 2;
+    const at = ((offset - slab.first) / this.clusterSize) * words;
     return slab.words.subarray(at, at + words);
   }
 
@@ -57,16 +57,16 @@ export class L2Cache {
     let tables = 1;
     while (
       tables < Math.min(ahead, this.maxAhead) &&
-      !this.#byOffset.has(offset + tables * this.#clusterSize)
+      !this.#byOffset.has(offset + tables * this.clusterSize)
     ) {
       tables++;
     }
     // Not pooled, for alignment; not cleared, as nearly all of it is read over at once.
-    const bytes = Buffer.allocUnsafeSlow(tables * this.#clusterSize);
+    const bytes = Buffer.allocUnsafeSlow(tables * this.clusterSize);
     bytes.fill(0, await this.#file.read(bytes, offset));
     const slab: Slab = { first: offset, tables, words: tableWords(bytes) };
     this.#insert(slab);
-    return slab.words.subarray(0, this.#clusterSize >>> 2);
+    return slab.words.subarray(0, this.clusterSize >>> 2);
   }
 
   /** Forgets the table (and its slab), because the file has changed there. */
@@ -84,7 +84,7 @@ export class L2Cache {
   #insert(slab: Slab): void {
     for (let i = 0; i < slab.tables; i++) {
       // Two readers may have read the same table at once: the newer slab takes the offsets over.
-      this.#byOffset.set(slab.first + i * this.#clusterSize, slab);
+      this.#byOffset.set(slab.first + i * this.clusterSize, slab);
     }
     this.#slabs.set(slab, true);
     this.#held += slab.words.byteLength;
@@ -96,7 +96,7 @@ export class L2Cache {
 
   #remove(slab: Slab): void {
     for (let i = 0; i < slab.tables; i++) {
-      const offset = slab.first + i * this.#clusterSize;
+      const offset = slab.first + i * this.clusterSize;
       if (this.#byOffset.get(offset) === slab) this.#byOffset.delete(offset);
     }
     if (this.#slabs.delete(slab)) this.#held -= slab.words.byteLength;

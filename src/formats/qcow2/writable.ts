@@ -13,7 +13,7 @@ import { openParts } from './open.js';
 import { WritableL2Cache, WritableTables } from './writableTables.js';
 
 /** Changed tables and refcount blocks after which a flush is due, bytes. */
-const MAX_DIRTY = 16 * 2 ** 20;
+const MAX_DIRTY = 8 * 2 ** 20;
 /** Freed clusters after which a flush is due. */
 const MAX_FREES = 2 ** 16;
 const AUTOCLEAR_FIELD = 88;

@@ -12,6 +12,8 @@ const ENTRY_BYTES = 8;
 /** An L2 cache in which changed tables take precedence over the file. */
 export class WritableL2Cache extends L2Cache {
   readonly #changed = new Map<number, Uint32Array>();
+  /** Arrays of tables that were written, for the next ones: garbage of MiBs is not collected soon enough. */
+  readonly #spare: Uint32Array[] = [];
 
   override peek(offset: number): Uint32Array | undefined {
     return this.#changed.get(offset) ?? super.peek(offset);
@@ -26,20 +28,37 @@ export class WritableL2Cache extends L2Cache {
   async forChange(offset: number): Promise<Uint32Array> {
     let words = this.#changed.get(offset);
     if (!words) {
-      words = Uint32Array.from(await this.get(offset));
+      words = this.#copy(await this.get(offset));
       this.#changed.set(offset, words);
     }
     return words;
   }
 
-  put(offset: number, words: Uint32Array): void {
+  /** A new table at `offset` with the entries of the one at `from`, or empty. */
+  async create(offset: number, from: number): Promise<Uint32Array> {
+    const words = from === 0 ? this.#empty() : this.#copy(await this.get(from));
     this.#changed.set(offset, words);
+    return words;
   }
 
-  /** They are in the file now. */
+  /** They are in the file now. Their arrays are not to be used any more. */
   written(): void {
-    for (const offset of this.#changed.keys()) this.invalidate(offset);
+    for (const [offset, words] of this.#changed) {
+      this.invalidate(offset);
+      this.#spare.push(words);
+    }
     this.#changed.clear();
+  }
+
+  #empty(): Uint32Array {
+    return this.#spare.pop()?.fill(0) ?? new Uint32Array(this.clusterSize / 4);
+  }
+
+  #copy(words: Uint32Array): Uint32Array {
+    const copy = this.#spare.pop();
+    if (!copy) return Uint32Array.from(words);
+    copy.set(words);
+    return copy;
   }
 }
 
@@ -69,15 +88,13 @@ export class WritableTables {
     const owned = (this.#l1.words[2 * index] & COPIED_HI) !== 0;
     if (offset !== 0 && owned) return this.#l2.forChange(offset);
     // A table that a snapshot shares, or none: a new one, which takes the old one's entries over.
-    const words = new Uint32Array(this.#header.clusterSize / 4);
-    if (offset !== 0) words.set(await this.#l2.get(offset));
     const place = (await this.#allocator.allocate(1)).offset;
+    const words = await this.#l2.create(place, offset);
     if (offset !== 0) this.#allocator.free(offset, this.#header.clusterSize);
     const [hi, lo] = entryWords(place, true);
     this.#l1.words[2 * index] = hi;
     this.#l1.words[2 * index + 1] = lo;
     this.#l1Changed.add(index);
-    this.#l2.put(place, words);
     return words;
   }
 
@@ -85,7 +102,7 @@ export class WritableTables {
   async publish(sync: boolean): Promise<void> {
     if (this.#l2.changed.size > 0) {
       const writer = new PieceWriter(this.#file);
-      for (const [offset, words] of this.#l2.changed) await writer.write(offset, tableBytes(words));
+      for (const [offset, words] of this.#l2.changed) await writer.writeWords(offset, words);
       await writer.flush();
       this.#l2.written();
       if (sync) await this.#file.sync();

@@ -98,6 +98,57 @@ t.test('a change that is not flushed is not in the image', async (t) => {
   qemuImg('check', image);
 });
 
+t.test('places are not published before their bytes can be there', async (t) => {
+  const dir = t.testdir();
+  const image = join(dir, 'image.qcow2');
+  // Each L2 table of 2 MiB maps 512 GiB: a few of them are more than memory is set aside for.
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=2M', image, '8T');
+  const empty = qemuImg('map', '--output=json', image);
+  const disk = await openDisk(image, { format: 'qcow2', write: true });
+  t.equal(disk.flushDue, false);
+  const places = new ExtentColumns();
+  const step = 2 ** 39;
+  for (let i = 0; i < 12; i++) {
+    await disk.allocate(places, i * step, 2 ** 21);
+    await disk.zero(i * step + 2 ** 30, 2 ** 30);
+  }
+  t.equal(disk.flushDue, true, 'the writer is asked to flush');
+  t.equal(qemuImg('map', '-U', '--output=json', image), empty, 'nothing was published meanwhile');
+  for (let row = 0; row < places.count; row++) {
+    await disk.file.write(Buffer.alloc(512, row + 1), places.offset[row]);
+  }
+  await disk.flush();
+  t.equal(disk.flushDue, false);
+  await disk.close();
+  qemuImg('check', image);
+  for (let i = 0; i < 12; i++) qemuIo(image, 'qcow2', `read -P ${i + 1} ${i * step} 512`);
+});
+
+t.test('an overlay without its chain, and damaged images, are refused with what to do', async (t) => {
+  const dir = t.testdir();
+  const image = join(dir, 'image.qcow2');
+  const base = join(dir, 'base.raw');
+  writeFileSync(base, Buffer.alloc(65536, 1));
+  qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', image);
+  await t.rejects(openDisk(image, { format: 'qcow2', write: true, chain: false }), {
+    code: 'INVALID_ARGUMENT',
+    message: /base\.raw/,
+  });
+  for (const [bit, what] of [
+    [1, /marked dirty.*qemu-img check -r all/],
+    [2, /marked corrupt.*qemu-img check -r all/],
+  ] as const) {
+    const fd = openSync(image, 'r+');
+    writeSync(fd, Buffer.from([bit]), 0, 1, 79);
+    const before = readFileSync(image);
+    await t.rejects(openDisk(image, { format: 'qcow2', write: true }), {
+      code: 'CORRUPT_IMAGE',
+      message: what,
+    });
+    t.ok(readFileSync(image).equals(before), 'nothing changed');
+  }
+});
+
 t.test('the refcount table grows', async (t) => {
   const dir = t.testdir();
   const image = join(dir, 'image.qcow2');

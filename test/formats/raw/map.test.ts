@@ -1,7 +1,8 @@
 // Raw files with holes and odd sizes: map and bytes as qemu-img sees them.
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { ExtentColumns } from '#src/disk/extents.js';
 import { readDisk } from '#src/disk/view.js';
 import { openDisk } from '#src/formats/open.js';
 import { ourMap, qemuMap } from '../../support/qemuMap.js';
@@ -77,4 +78,23 @@ t.test('what a raw disk refuses', async (t) => {
   });
   await t.rejects(openDisk(file, { format: 'raw', snapshot: { name: 's' } }), { code: 'SNAPSHOT_NOT_FOUND' });
   t.equal(readFileSync(file, 'latin1'), 'x'.repeat(2048), 'nothing changed');
+});
+
+t.test('a raw disk that is written to', async (t) => {
+  const path = join(t.testdir(), 'disk.raw');
+  writeFileSync(path, Buffer.alloc(65536, 7));
+  const disk = await openDisk(path, { format: 'raw', write: true });
+  const places = new ExtentColumns();
+  await disk.allocate(places, 4096, 8192);
+  t.equal(places.count, 1);
+  t.same([places.start[0], places.length[0], places.offset[0]], [4096, 8192, 4096]);
+  await disk.file.write(Buffer.alloc(8192, 9), places.offset[0]);
+  await disk.zero(16384, 4096);
+  await t.rejects(disk.allocate(places, 65536, 512), { code: 'INVALID_ARGUMENT', message: /65536/ });
+  await t.rejects(disk.zero(-512, 512), { code: 'INVALID_ARGUMENT', message: /-512/ });
+  t.equal(disk.flushDue, false);
+  await disk.flush();
+  await disk.close();
+  const expected = Buffer.alloc(65536, 7).fill(9, 4096, 12288).fill(0, 16384, 20480);
+  t.ok(readFileSync(path).equals(expected));
 });
