@@ -32,7 +32,7 @@ export {
   readDisk,
 } from './disk/view.js';
 export { type OpenDiskOptions, openDisk, probeFormat } from './formats/open.js';
-export { formatByName, formatNames } from './formats/registry.js';
+export { formatNames } from './formats/registry.js';
 export {
   claimNames,
   type DetectedFormat,
@@ -56,7 +56,7 @@ export {
 } from './operations/convert.js';
 export { type CopyImageOutcome, type CopyImageRequest, copyImage } from './operations/copyImage.js';
 export { type CreateImageOptions, createImage } from './operations/create.js';
-export type { TypedCreateOptions } from './operations/createOptions.js';
+export { createOptionSpecs, type TypedCreateOptions } from './operations/createOptions.js';
 export {
   type CreateOverlaysOptions,
   createOverlays,
@@ -89,7 +89,6 @@ export type {
 export { Pool } from './pool/pool.js';
 export {
   type BaseOutcome,
-  type BaseRecord,
   type BaseRequest,
   type CachedFile,
   type CachedImage,

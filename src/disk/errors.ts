@@ -86,6 +86,10 @@ export function toDiskImageError(error: unknown, details: DiskImageErrorDetails 
         cause: error,
       });
     }
+    // Node's and the addon's words for a wrong argument.
+    if (typeof code === 'string' && /^ERR_(INVALID_ARG|OUT_OF_RANGE)/.test(code)) {
+      return new DiskImageError('INVALID_ARGUMENT', error.message, { ...details, cause: error });
+    }
     if (code === 'BASECOW_CORRUPT') {
       return new DiskImageError('CORRUPT_IMAGE', error.message, { ...details, cause: error });
     }

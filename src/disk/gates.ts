@@ -1,5 +1,6 @@
 import { realpathSync, statSync } from 'node:fs';
 import { sep } from 'node:path';
+import { DiskImageError } from './errors.js';
 import type { Gate, GateVerdict, ImplicitOpen } from './gate.js';
 
 /** Nothing may be opened on an image's word: for untrusted images. */
@@ -68,13 +69,18 @@ export type GateSpec =
   | 'deny'
   | { type: 'local'; roots?: readonly string[]; blockDevices?: boolean };
 
-/** The gate that a name stands for; a function is returned as it is. */
+/** The gate that a name stands for; a function is returned as it is. @throws INVALID_ARGUMENT for what is neither. */
 export function resolveGate(gate: Gate | GateSpec = 'local'): Gate {
   if (typeof gate === 'function') return gate;
   if (gate === 'local') return localFiles();
   if (gate === 'qemu') return likeQemu;
   if (gate === 'deny') return denyAll;
-  return localFiles(gate);
+  if (typeof gate === 'object' && gate?.type === 'local') return localFiles(gate);
+  throw new DiskImageError(
+    'INVALID_ARGUMENT',
+    `${JSON.stringify(gate)} is no gate (local, qemu, deny, { type: 'local' } or a function)`,
+    { operation: 'open' },
+  );
 }
 
 function isInside(path: string, root: string): boolean {

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { native } from '../native.js';
+import { requireString } from './arguments.js';
 import { DiskImageError, toDiskImageError } from './errors.js';
 import { type LockMode, lockImage, unlockImage } from './lock.js';
 
@@ -37,19 +38,19 @@ function pwrite(
 
 /** An open regular file or block device: descriptor, identity, size and positioned whole reads and writes. */
 export class HostFile {
-  readonly fd: number;
   readonly path: string;
   readonly writable: boolean;
   readonly isBlockDevice: boolean;
   /** `dev:ino`, to recognise the same file under two names. */
   readonly identity: string;
   readonly mode: number;
+  readonly #fd: number;
   #size: number;
   #blocks: number;
   #closed = false;
 
   private constructor(fd: number, path: string, writable: boolean, stat: fs.Stats, size: number) {
-    this.fd = fd;
+    this.#fd = fd;
     this.path = path;
     this.writable = writable;
     this.isBlockDevice = stat.isBlockDevice();
@@ -64,6 +65,7 @@ export class HostFile {
    * @throws IO (ENOENT, EACCES …); INVALID_ARGUMENT for directories, FIFOs and character devices.
    */
   static async open(path: string, options: { write?: boolean } = {}): Promise<HostFile> {
+    requireString(path, 'path', 'open');
     const write = options.write ?? false;
     let fd: number;
     try {
@@ -95,6 +97,12 @@ export class HostFile {
       fs.closeSync(fd);
       throw toDiskImageError(error, { path, operation: 'open' });
     }
+  }
+
+  /** The descriptor. @throws INVALID_ARGUMENT after close(): its number may be another file's by now. */
+  get fd(): number {
+    if (!this.#closed) return this.#fd;
+    throw new DiskImageError('INVALID_ARGUMENT', `'${this.path}' is closed`, { path: this.path });
   }
 
   /** Bytes, as of open or the last refresh(). */
@@ -189,7 +197,7 @@ export class HostFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await close(this.fd);
+    await close(this.#fd);
   }
 
   #truncated(offset: number, length: number, what: string): DiskImageError {

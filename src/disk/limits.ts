@@ -1,3 +1,5 @@
+import { DiskImageError } from './errors.js';
+
 const MiB = 2 ** 20;
 
 /** What an untrusted image may claim before it is refused with LIMIT_EXCEEDED. */
@@ -28,6 +30,19 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   chainDepth: 200,
 });
 
+/** The limits with defaults for what is left out. @throws INVALID_ARGUMENT for unknown names and what is no whole number. */
 export function resolveLimits(limits: Partial<Limits> = {}): Readonly<Limits> {
-  return { ...defaultLimits, ...limits };
+  const resolved: Limits = { ...defaultLimits };
+  for (const [name, value] of Object.entries(limits)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(defaultLimits, name) || !Number.isSafeInteger(value) || value < 0) {
+      throw new DiskImageError(
+        'INVALID_ARGUMENT',
+        `limits.${name} = ${value} is no limit: a whole number from 0 to 2^53 - 1 for ${Object.keys(defaultLimits).join(', ')}`,
+        { operation: 'open' },
+      );
+    }
+    resolved[name as keyof Limits] = value;
+  }
+  return resolved;
 }

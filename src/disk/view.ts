@@ -1,6 +1,7 @@
 // What every Disk can do, made from `map` alone: object extents, random reads, a read stream.
 import { Readable } from 'node:stream';
 import { native } from '../native.js';
+import { requireRange } from './arguments.js';
 import { JobControl } from './control.js';
 import type { Disk, MapOptions } from './disk.js';
 import { DiskImageError, toDiskImageError } from './errors.js';
@@ -8,23 +9,34 @@ import { type Extent, ExtentColumns } from './extents.js';
 
 /** Guest bytes per thread step; every qcow2 cluster size (512 B to 2 MiB) divides it. */
 export const READ_SEGMENT = 2 ** 21;
+/** Bytes of one read at most. */
+const MAX_READ = 2 ** 30;
 
-/** Batches of extents that cover [start, end), in guest order. The same columns object is reused for each batch. */
+/**
+ * Batches of extents that cover [start, end), in guest order. The same columns object is reused for each batch.
+ * @throws INVALID_ARGUMENT outside the disk, or when it is closed; CORRUPT_IMAGE, IO.
+ */
 export async function* extentBatches(
   disk: Disk,
   start = 0,
   end = disk.virtualSize,
   options: MapOptions = {},
 ): AsyncGenerator<ExtentColumns> {
+  requireRange(start, end, disk.virtualSize, { path: disk.path, operation: 'map' });
   const columns = new ExtentColumns();
   for (let at = start; at < end; ) {
+    requireOpen(disk);
     columns.clear();
     at = await disk.map(columns, at, end, options);
     yield columns;
   }
 }
 
-/** Extents of [start, end), bytes, as objects: for library users; merged within a batch. */
+/**
+ * Extents of [start, end), bytes, as objects: for library users; merged within a batch. The disk must stay open
+ * meanwhile.
+ * @throws INVALID_ARGUMENT outside the disk, or when it is closed; CORRUPT_IMAGE, IO.
+ */
 export async function* extents(
   disk: Disk,
   start = 0,
@@ -39,27 +51,17 @@ export async function* extents(
 /**
  * Guest bytes [start, start + length) as the guest would read them. `length` is the caller's own allocation: at
  * most 1 GiB at a time.
- * @throws INVALID_ARGUMENT outside the disk; CORRUPT_IMAGE, IO, SOURCE_CHANGED while reading.
+ * @throws INVALID_ARGUMENT outside the disk, or when it is closed; LIMIT_EXCEEDED above 1 GiB; CORRUPT_IMAGE, IO,
+ * SOURCE_CHANGED while reading.
  */
 export async function readDisk(disk: Disk, start: number, length: number): Promise<Buffer> {
   const end = start + length;
-  if (
-    !Number.isSafeInteger(start) ||
-    !Number.isSafeInteger(length) ||
-    start < 0 ||
-    length < 0 ||
-    end > disk.virtualSize
-  ) {
-    throw new DiskImageError(
-      'INVALID_ARGUMENT',
-      `Bytes ${start} to ${end} lie outside the disk of ${disk.virtualSize} bytes`,
-      { path: disk.path, operation: 'read' },
-    );
-  }
-  if (length > 2 ** 30) {
+  requireRange(start, end, disk.virtualSize, { path: disk.path, operation: 'read' });
+  requireOpen(disk);
+  if (length > MAX_READ) {
     throw new DiskImageError(
       'LIMIT_EXCEEDED',
-      `Reading ${length} bytes at once exceeds the limit of ${2 ** 30}`,
+      `Reading ${length} bytes at once exceeds the limit of ${MAX_READ}`,
       {
         path: disk.path,
         operation: 'read',
@@ -90,6 +92,10 @@ export async function readDisk(disk: Disk, start: number, length: number): Promi
   }
 }
 
+function requireOpen({ file }: Disk): void {
+  void file.fd;
+}
+
 /** The columns as the engine takes them. */
 export function nativeBatch(columns: ExtentColumns, start: number, end: number) {
   return {
@@ -106,17 +112,28 @@ export interface ReadStreamOptions {
   start?: number;
   /** Guest byte after the last, default the virtual size. */
   end?: number;
-  /** Bytes per chunk, default 1 MiB. */
+  /** Bytes per chunk, 1 to 1 GiB; default 1 MiB. */
   chunkSize?: number;
   signal?: AbortSignal;
 }
 
-/** Guest bytes as a stream. Destroying it stops reading; it does not close the disk. */
+/**
+ * Guest bytes as a stream. Destroying it stops reading; it does not close the disk. Reading fails as readDisk does.
+ * @throws INVALID_ARGUMENT for a range outside the disk and a chunk size that is none.
+ */
 export function createReadStream(disk: Disk, options: ReadStreamOptions = {}): Readable {
-  const end = Math.min(options.end ?? disk.virtualSize, disk.virtualSize);
-  const chunk = options.chunkSize ?? 2 ** 20;
+  const { start = 0, end = disk.virtualSize, chunkSize: chunk = 2 ** 20 } = options;
+  const details = { path: disk.path, operation: 'read' };
+  requireRange(start, end, disk.virtualSize, details);
+  if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > MAX_READ) {
+    throw new DiskImageError(
+      'INVALID_ARGUMENT',
+      `chunkSize must be 1 to ${MAX_READ} bytes, not ${chunk}`,
+      details,
+    );
+  }
   async function* chunks(): AsyncGenerator<Buffer> {
-    for (let at = options.start ?? 0; at < end; at += chunk) {
+    for (let at = start; at < end; at += chunk) {
       yield await readDisk(disk, at, Math.min(chunk, end - at));
     }
   }

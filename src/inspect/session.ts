@@ -1,3 +1,4 @@
+import { requireBytes, requireObject } from '../disk/arguments.js';
 import { parseClaim } from './claims.js';
 import { conclude } from './conclude.js';
 import { detectors } from './formats/index.js';
@@ -20,8 +21,10 @@ export class Session {
   /** Tasks begun since the last look, each with its first need. */
   #begun: Task[] = [];
 
-  /** @throws UNKNOWN_FORMAT for a claim that is no known format. */
+  /** @throws UNKNOWN_FORMAT for a claim that is no known format; INVALID_ARGUMENT for a limit that is none. */
   constructor(options: InspectOptions = {}) {
+    requireObject(options, 'the options', 'inspect');
+    requireBytes(options.maxVirtualSize ?? 0, 'maxVirtualSize', 'inspect');
     this.options = options;
     this.#claimed = options.claimed === undefined ? undefined : parseClaim(options.claimed);
     this.#inquiries = detectors.map((detector) => {

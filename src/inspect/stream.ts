@@ -1,3 +1,4 @@
+import { DiskImageError } from '../disk/errors.js';
 import { Session, type Task } from './session.js';
 import { HEAD_BYTES, TAIL_BYTES } from './steps.js';
 import type { Inspection, InspectOptions } from './types.js';
@@ -42,7 +43,7 @@ export class StreamInspector {
   #position = 0;
   #ended: Inspection | undefined;
 
-  /** @throws UNKNOWN_FORMAT for a claim that is no known format. */
+  /** @throws UNKNOWN_FORMAT for a claim that is no known format; INVALID_ARGUMENT for a limit that is none. */
   constructor(options: InspectOptions = {}) {
     this.#session = new Session(options);
     this.#adopt();
@@ -53,9 +54,14 @@ export class StreamInspector {
     return this.#position;
   }
 
-  /** The next bytes of the image; they are not kept. */
+  /** The next bytes of the image; they are not kept. @throws INVALID_ARGUMENT after end(), and for what is no bytes. */
   push(chunk: Uint8Array): void {
-    if (this.#ended) throw new Error('push after end');
+    if (this.#ended || !(chunk instanceof Uint8Array)) {
+      const what = this.#ended
+        ? 'The image has ended: nothing can be pushed any more'
+        : 'push takes a Uint8Array';
+      throw new DiskImageError('INVALID_ARGUMENT', what, { operation: 'inspect' });
+    }
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
     this.#tail.push(bytes);
     let at = 0;

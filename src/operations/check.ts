@@ -1,3 +1,4 @@
+import { requireObject } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { CheckResult } from '../disk/format.js';
 import { resolveGate } from '../disk/gates.js';
@@ -19,6 +20,7 @@ export interface CheckOutcome extends CheckResult {
  */
 export function check(request: CheckRequest, settings: JobSettings = {}): Promise<CheckOutcome> {
   return runJob('check', settings, async (job) => {
+    requireObject(request, 'the request', 'check');
     const { path, format: name } = request;
     const format = formatByName(name);
     if (!format.check) {

@@ -1,3 +1,4 @@
+import { requireObject } from '../disk/arguments.js';
 import type { Disk } from '../disk/disk.js';
 import { type ExtentColumns, Kind } from '../disk/extents.js';
 import { alignDown } from '../disk/offsets.js';
@@ -10,7 +11,7 @@ import { runTransfer } from './pipeline.js';
 import { cutColumns } from './rows.js';
 import { segmentSize } from './segment.js';
 import { blankShared } from './sharedRows.js';
-import { type CacheMode, dropsCache, type ImageSource, openSource } from './source.js';
+import { type CacheMode, checkCacheMode, dropsCache, type ImageSource, openSource } from './source.js';
 
 export interface CompareRequest {
   first: ImageSource;
@@ -60,6 +61,8 @@ const MAX_BATCH_SPAN = 2 ** 40;
  */
 export function compare(request: CompareRequest, settings: JobSettings = {}): Promise<CompareOutcome> {
   return runJob('compare', settings, async (job) => {
+    requireObject(request, 'the request', 'compare');
+    checkCacheMode(request.cache, 'cache', 'compare');
     const first = await openSource(request.first);
     try {
       const second = await openSource(request.second);

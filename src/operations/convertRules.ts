@@ -1,11 +1,19 @@
+import { requireArray, requireObject, requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { ConvertRequest } from './convert.js';
+import { checkCacheMode } from './source.js';
 
 export const DEFAULT_SPARSE_SIZE = 4096;
 const MAX_SPARSE_SIZE = 16 * 2 ** 20;
 
 /** Combinations that make no sense, in qemu-img's words where it has some. @throws INVALID_ARGUMENT */
 export function checkConvertRequest(request: ConvertRequest): void {
+  requireObject(request, 'the request', 'convert');
+  requireArray(request.sources, 'sources', 'convert');
+  requireObject(request.target, 'target', 'convert');
+  requireString(request.target.path, 'target.path', 'convert');
+  checkCacheMode(request.sourceCache, 'sourceCache', 'convert');
+  checkCacheMode(request.targetCache, 'targetCache', 'convert');
   const { sources, target, sparseSize } = request;
   const refuse = (message: string): never => {
     throw new DiskImageError('INVALID_ARGUMENT', message, { path: target.path, operation: 'convert' });

@@ -1,11 +1,12 @@
 import { stat } from 'node:fs/promises';
+import { requireObject, requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
 import { LockModes } from '../disk/lock.js';
 import { NewFile } from '../disk/newFile.js';
 import { type CopyFileResult, native } from '../native.js';
 import { type Job, type JobSettings, runJob } from './job.js';
-import type { CacheMode } from './source.js';
+import { type CacheMode, checkCacheMode } from './source.js';
 
 export interface CopyImageRequest {
   source: string;
@@ -39,6 +40,10 @@ export interface CopyImageOutcome extends CopyFileResult {
  */
 export function copyImage(request: CopyImageRequest, settings: JobSettings = {}): Promise<CopyImageOutcome> {
   return runJob('copy', settings, async (job) => {
+    requireObject(request, 'the request', 'copy');
+    requireString(request.source, 'source', 'copy');
+    requireString(request.target, 'target', 'copy');
+    checkCacheMode(request.targetCache, 'targetCache', 'copy');
     const source = await HostFile.open(request.source);
     try {
       if (request.lock ?? true) source.lock(LockModes.readShared);

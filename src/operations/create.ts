@@ -1,3 +1,4 @@
+import { requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { CreateOptions, CreateOutcome, ImageFormat } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
@@ -39,6 +40,7 @@ export interface CreateImageOptions extends TypedCreateOptions, JobSettings {
  */
 export function createImage(path: string, options: CreateImageOptions): Promise<CreateOutcome> {
   return runJob('create', options, async (job) => {
+    requireString(path, 'path', 'create');
     const format = creatable(options.format);
     const gate = resolveGate(options.gate);
     const { text, backing } = creationOptions(path, format, options);
@@ -76,6 +78,7 @@ export function creationOptions(
   request: TypedCreateOptions & Pick<CreateImageOptions, 'backingFile' | 'backingFormat' | 'format'>,
 ): { text: CreateOptions; backing: NewBacking | undefined } {
   const text: Record<string, string> = { ...textOptions(request) };
+  if (request.backingFile !== undefined) requireString(request.backingFile, 'backingFile', 'create');
   new OptionValues(format.createOptions, text, path);
   const add = (name: string, what: string, value: string | undefined) => {
     if (value === undefined) return;

@@ -1,4 +1,5 @@
-import type { CreateOptions } from '../disk/format.js';
+import type { CreateOptionSpec, CreateOptions } from '../disk/format.js';
+import { formatByName } from '../formats/registry.js';
 
 /** Create options with types, for library users; each stands for the `-o` option of QEMU that its comment names. */
 export interface TypedCreateOptions {
@@ -22,6 +23,14 @@ export interface TypedCreateOptions {
   dataFileRaw?: boolean;
   /** Further `-o` options as text; they win over the typed ones. */
   options?: CreateOptions;
+}
+
+/**
+ * The `-o` options of a format, as `-o help` lists them; none for a format that can't be created.
+ * @throws UNKNOWN_FORMAT
+ */
+export function createOptionSpecs(format: string): readonly CreateOptionSpec[] {
+  return formatByName(format).createOptions ?? [];
 }
 
 /** The text options that QEMU would be given. */

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { requireArray, requireObject, requireString } from '../disk/arguments.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import type { ComposedImage } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
@@ -67,6 +68,7 @@ export function createOverlays(
   options: CreateOverlaysOptions = {},
 ): Promise<OverlayOutcome[]> {
   return runJob('create overlays', options, async (job) => {
+    requireArray(requests, 'overlays', 'create overlays');
     const outcomes = await makeAll(requests, options, job);
     if (options.throwOnError ?? true) throwFailures(outcomes);
     return outcomes;
@@ -101,9 +103,12 @@ async function makeGroup(
   const fresh: { request: OverlayRequest; outcome: OverlayOutcome; image: ComposedImage }[] = [];
   const occupied: typeof fresh = [];
   for (const request of requests) {
+    requireObject(request, 'an overlay', 'create overlays');
     const outcome: OverlayOutcome = { path: request.path, virtualSize: 0 };
     outcomes.push(outcome);
     try {
+      requireString(request.path, 'path', 'create');
+      requireString(request.backingFile, 'backingFile', 'create');
       const image = await composer.compose(request);
       outcome.virtualSize = image.virtualSize;
       (isFree(request.path) ? fresh : occupied).push({ request, outcome, image });

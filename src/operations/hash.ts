@@ -1,3 +1,4 @@
+import { DiskImageError } from '../disk/errors.js';
 import { Batches } from './batches.js';
 import { ChunkCollector } from './chunkCollector.js';
 import type { GuestMap } from './guestMap.js';
@@ -42,8 +43,13 @@ export interface HashOutcome {
   chunks?: ChunkDigests;
 }
 
-/** Digest of chunk `index` in lower-case hexadecimal. */
+/** Digest of chunk `index` in lower-case hexadecimal. @throws INVALID_ARGUMENT when there is no such chunk. */
 export function chunkDigest(chunks: ChunkDigests, index: number): string {
+  if (!Number.isInteger(index) || index < 0 || index >= chunks.count) {
+    throw new DiskImageError('INVALID_ARGUMENT', `There is no chunk ${index} among ${chunks.count}`, {
+      operation: 'hash',
+    });
+  }
   const width = chunks.digests.length / chunks.count;
   return Buffer.from(chunks.digests.buffer, chunks.digests.byteOffset + index * width, width).toString('hex');
 }

@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises';
+import { requireArray, requireObject, requireString } from '../disk/arguments.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { divideUp } from '../disk/offsets.js';
 import type { HashAlgorithm, HashRequest } from './hash.js';
+import { checkCacheMode } from './source.js';
 
 /** Bytes per digest. */
 export const digestBytes: Readonly<Record<HashAlgorithm, number>> = {
@@ -16,6 +18,10 @@ const MAX_CHUNK_DIGESTS = 64 * 2 ** 20;
 
 /** @throws INVALID_ARGUMENT */
 export function checkHashRequest(request: HashRequest): void {
+  requireObject(request, 'the request', 'hash');
+  requireString(request.path, 'path', 'hash');
+  if (request.algorithms !== undefined) requireArray(request.algorithms, 'algorithms', 'hash');
+  checkCacheMode(request.cache, 'cache', 'hash');
   const { algorithms = ['md5'], chunkSize, guest, format, path } = request;
   const refuse = (message: string): never => {
     throw new DiskImageError('INVALID_ARGUMENT', message, { path, operation: 'hash' });

@@ -1,6 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream, open as openWithCallback } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { ChunkCollector } from './chunkCollector.js';
@@ -8,12 +11,14 @@ import type { HashAlgorithm, HashOutcome, HashRequest } from './hash.js';
 import { checkChunkCount } from './hashRules.js';
 import type { Job } from './job.js';
 
+const open = promisify(openWithCallback);
+
 /** Digests what can only be read from beginning to end: pipes, terminals, files of /proc. */
 export async function hashStream(request: HashRequest, job: Job): Promise<HashOutcome> {
   const { path, algorithms = ['md5'] } = request;
   const whole = algorithms.map((name) => createHash(name));
   const chunks = request.chunkSize ? new StreamChunks(request, request.chunkSize, algorithms[0]) : undefined;
-  const stream = openStream(path);
+  const stream = await openStream(path);
   // A reader that waits for a pipe looks at no flag: the watch tears the stream away from it.
   const watch = setInterval(() => job.control.cancelled && stream.destroy(cancelError()), 20);
   let size = 0;
@@ -38,8 +43,18 @@ export async function hashStream(request: HashRequest, job: Job): Promise<HashOu
   return { path, size, digests, chunks: chunks?.finish() };
 }
 
-function openStream(path: string): Readable {
-  if (path !== '-') return createReadStream(path, { highWaterMark: 2 ** 20 });
+async function openStream(path: string): Promise<Readable> {
+  if (path !== '-') {
+    try {
+      if (!(await stat(path)).isFIFO()) return createReadStream(path, { highWaterMark: 2 ** 20 });
+      // Neither opening nor reading a FIFO may hold one of Node's few file threads until a writer comes: that could not
+      // be cancelled. Without one, Linux keeps quiet on a fresh O_NONBLOCK reader until there has been a writer.
+      const fd = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      return new Socket({ fd, readable: true, writable: false });
+    } catch (error) {
+      throw toDiskImageError(error, { path, operation: 'hash' });
+    }
+  }
   if (isMainThread) return process.stdin;
   throw new DiskImageError('INVALID_ARGUMENT', 'Standard input can be digested in the main thread only', {
     path,

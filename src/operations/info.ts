@@ -1,3 +1,4 @@
+import { requireObject } from '../disk/arguments.js';
 import type { DiskInfo } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
 import { resolveGate } from '../disk/gates.js';
@@ -9,7 +10,10 @@ import type { ImageSource } from './source.js';
 
 export type InfoRequest = Omit<ImageSource, 'snapshot'>;
 
-/** What one image says of itself. Opens neither its backing nor its data file, so no gate is asked. */
+/**
+ * What one image says of itself. Opens neither its backing nor its data file, so no gate is asked.
+ * @throws what opening throws; INVALID_ARGUMENT.
+ */
 export function info(request: InfoRequest, settings: JobSettings = {}): Promise<DiskInfo> {
   return runJob('info', settings, async () => (await describe(request)).info);
 }
@@ -20,6 +24,7 @@ export function info(request: InfoRequest, settings: JobSettings = {}): Promise<
  */
 export function infoChain(request: InfoRequest, settings: JobSettings = {}): Promise<DiskInfo[]> {
   return runJob('info', settings, async (job) => {
+    requireObject(request, 'the request', 'info');
     const gate = resolveGate(request.gate);
     const { chainDepth } = resolveLimits(request.limits);
     const seen = new Set<string>();
@@ -44,6 +49,7 @@ export function infoChain(request: InfoRequest, settings: JobSettings = {}): Pro
 }
 
 async function describe(request: InfoRequest): Promise<{ info: DiskInfo; identity: string }> {
+  requireObject(request, 'the request', 'info');
   const disk = await openDisk(request.path, {
     format: request.format,
     chain: false,

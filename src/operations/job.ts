@@ -1,13 +1,18 @@
 import { availableParallelism } from 'node:os';
-import { JobControl, type Progress } from '../disk/control.js';
+import { requireFunction, requireObject } from '../disk/arguments.js';
+import { JobControl } from '../disk/control.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+import { type ProgressListener, ProgressReport } from './progressReport.js';
 
 /** How a long operation is watched and stopped. Every operation takes these as its second argument. */
 export interface JobSettings {
   /** Aborting cancels the operation: it fails with CANCELLED within 50 ms and leaves nothing behind. */
   signal?: AbortSignal;
-  /** Called about ten times a second while the operation runs, and once at its end. Bytes. */
-  onProgress?: (progress: Progress) => void;
+  /**
+   * Called about ten times a second while the operation runs, and once at its end. Bytes. When it throws, the operation
+   * is cancelled and fails with what it threw as the cause.
+   */
+  onProgress?: ProgressListener;
   /** Progress and cancel in shared memory, for a caller that watches from another thread. */
   control?: JobControl;
   /** Engine threads, 1 to 16. Default: the machine's, at most 8. */
@@ -35,11 +40,12 @@ export async function runJob<T>(
   settings: JobSettings,
   body: (job: Job) => Promise<T>,
 ): Promise<T> {
+  checkSettings(settings, operation);
   const control = settings.control ?? new JobControl();
   const threads = threadCount(settings.threads, operation);
   const unfollow = control.follow(settings.signal);
-  const report = settings.onProgress && (() => settings.onProgress?.(control.progress));
-  const timer = report && setInterval(report, PROGRESS_INTERVAL_MS);
+  const report = new ProgressReport(operation, control, settings.onProgress);
+  const timer = settings.onProgress && setInterval(() => report.tell(), PROGRESS_INTERVAL_MS);
   const cancelled = (cause?: unknown) =>
     new DiskImageError('CANCELLED', `${operation} was cancelled`, { operation, cause });
   const job: Job = {
@@ -51,8 +57,11 @@ export async function runJob<T>(
   };
   try {
     job.throwIfCancelled();
-    const result = await body(job);
-    report?.();
+    const result = await body(job).catch((error: unknown) => {
+      report.throwIfFailed();
+      throw error;
+    });
+    report.finish();
     return result;
   } catch (error) {
     if (control.cancelled && !(error instanceof DiskImageError)) throw cancelled(error);
@@ -61,6 +70,19 @@ export async function runJob<T>(
     clearInterval(timer);
     unfollow();
   }
+}
+
+/** @throws INVALID_ARGUMENT for settings that are none, before anything is begun. */
+export function checkSettings(settings: JobSettings, operation: string): void {
+  requireObject(settings, 'the settings', operation);
+  const { signal, onProgress, control } = settings;
+  const refuse = (what: string): never => {
+    throw new DiskImageError('INVALID_ARGUMENT', what, { operation });
+  };
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
+    refuse('signal must be an AbortSignal');
+  requireFunction(onProgress, 'onProgress', operation);
+  if (control !== undefined && !(control instanceof JobControl)) refuse('control must be a JobControl');
 }
 
 function threadCount(threads: number | undefined, operation: string): number {

@@ -36,7 +36,8 @@ export interface MapEntry {
 /**
  * The allocation map as qemu-img map prints it, merged as it merges; cost follows allocated metadata. The image is
  * open until the generator ends or is returned.
- * @throws INVALID_ARGUMENT for a start behind the disk's end; what opening throws.
+ * A start behind the disk's end gives no entries, as in QEMU.
+ * @throws INVALID_ARGUMENT for numbers that are no bytes; what opening throws.
  */
 export async function* map(request: MapRequest): AsyncGenerator<MapEntry> {
   const disk = await openSource(request);
@@ -56,7 +57,7 @@ export async function* map(request: MapRequest): AsyncGenerator<MapEntry> {
   }
 }
 
-/** The whole map at once; it has as many entries as the image has fragments. */
+/** The whole map at once; it has as many entries as the image has fragments. @throws as map; CANCELLED. */
 export function mapAll(request: MapRequest, settings: JobSettings = {}): Promise<MapEntry[]> {
   return runJob('map', settings, (job) => collect(request, job));
 }
@@ -155,5 +156,6 @@ function mapRange(request: MapRequest, disk: Disk): [start: number, end: number]
       operation: 'map',
     });
   }
-  return [start, Math.min(disk.virtualSize, start + length)];
+  const first = Math.min(start, disk.virtualSize);
+  return [first, Math.min(disk.virtualSize, start + length)];
 }

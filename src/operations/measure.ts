@@ -1,3 +1,4 @@
+import { requireObject } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { CreateOptions, MeasureResult } from '../disk/format.js';
 import { formatByName } from '../formats/registry.js';
@@ -23,6 +24,7 @@ export interface MeasureImageRequest extends TypedCreateOptions {
  */
 export function measure(request: MeasureImageRequest, settings: JobSettings = {}): Promise<MeasureResult> {
   return runJob('measure', settings, async ({ control }) => {
+    requireObject(request, 'the request', 'measure');
     const { format: name = 'raw', size, source } = request;
     const format = formatByName(name);
     if (!format.measure) {

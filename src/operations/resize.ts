@@ -1,3 +1,4 @@
+import { requireOneOf, requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
@@ -36,7 +37,9 @@ export interface ResizeOutcome {
  */
 export function resizeImage(path: string, options: ResizeImageOptions): Promise<ResizeOutcome> {
   return runJob('resize', options, async ({ control }) => {
+    requireString(path, 'path', 'resize');
     const { size, preallocation = 'off' } = options;
+    requireOneOf(preallocation, ['off', 'metadata', 'falloc', 'full'], 'preallocation', 'resize');
     const fail = (code: 'INVALID_ARGUMENT' | 'UNSUPPORTED_OPERATION', message: string) =>
       new DiskImageError(code, message, { path, operation: 'resize' });
     if (!Number.isSafeInteger(size) || size <= 0) {

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { requireObject, requireOneOf } from '../disk/arguments.js';
 import type { Disk } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { SnapshotSelector } from '../disk/format.js';
@@ -25,8 +26,16 @@ export interface ImageSource {
   lock?: boolean;
 }
 
+const CACHE_MODES: readonly CacheMode[] = ['none', 'directsync', 'writeback', 'writethrough', 'unsafe'];
+
+/** @throws INVALID_ARGUMENT for what is no cache mode: a typing error must not decide about durability. */
+export function checkCacheMode(mode: CacheMode | undefined, what: string, operation: string): void {
+  requireOneOf(mode, CACHE_MODES, what, operation);
+}
+
 /** Opens the chain of `source` for reading. */
 export function openSource(source: ImageSource): Promise<Disk> {
+  requireObject(source, 'an image to read', 'open');
   return openDisk(source.path, {
     format: source.format,
     snapshot: source.snapshot,

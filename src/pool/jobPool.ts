@@ -4,7 +4,8 @@ import type { ResourceLimits } from 'node:worker_threads';
 import { Piscina, queueOptionsSymbol } from 'piscina';
 import { JobControl } from '../disk/control.js';
 import { DiskImageError } from '../disk/errors.js';
-import type { JobSettings } from '../operations/job.js';
+import { checkSettings, type JobSettings } from '../operations/job.js';
+import { ProgressReport } from '../operations/progressReport.js';
 import { unpackError } from './errorTransport.js';
 import { JobQueue, type Place } from './jobQueue.js';
 import type { JobMessage, JobReply } from './protocol.js';
@@ -22,7 +23,7 @@ export interface PoolOptions {
 }
 
 export interface PoolJobSettings extends JobSettings {
-  /** Higher runs first among the jobs that wait; default 0. */
+  /** Any number; higher runs first among the jobs that wait, equal ones in order. Default 0. */
   priority?: number;
 }
 
@@ -31,6 +32,7 @@ interface PoolJob {
   control: JobControl;
   place: Place;
   settings: PoolJobSettings;
+  report: ProgressReport;
   fail(error: DiskImageError): void;
   /** Settles with the job. */
   over: Promise<unknown>;
@@ -60,7 +62,7 @@ export class JobPool {
       minThreads: 1,
       maxThreads: jobs,
       concurrentTasksPerWorker: 1,
-      idleTimeout: options.idleTimeout ?? 10_000,
+      idleTimeout: milliseconds('idleTimeout', options.idleTimeout ?? 10_000),
       resourceLimits: options.resourceLimits,
       // Loaders, inspectors and the like of the main thread are not the workers' affair; they start faster without.
       execArgv: [],
@@ -89,11 +91,16 @@ export class JobPool {
   /**
    * Runs one operation in a worker.
    * @throws what the operation throws, as DiskImageError; CANCELLED; WORKER_DIED; INVALID_ARGUMENT when the request
-   * can't be sent to another thread (functions, such as gates, can't) or the pool is closed.
+   * can't be sent to another thread (functions, such as gates, can't), the settings are none or the pool is closed.
    */
-  run(operation: string, request: unknown, settings: PoolJobSettings = {}): Promise<unknown> {
-    if (this.#closed) return Promise.reject(refused(operation, 'The pool is closed'));
-    if (settings.signal?.aborted) return Promise.reject(cancelled(operation, settings.signal));
+  async run(operation: string, request: unknown, settings: PoolJobSettings = {}): Promise<unknown> {
+    checkSettings(settings, operation);
+    const { priority = 0 } = settings;
+    if (typeof priority !== 'number' || Number.isNaN(priority)) {
+      throw refused(operation, `priority must be a number, not ${priority}`);
+    }
+    if (this.#closed) throw refused(operation, 'The pool is closed');
+    if (settings.signal?.aborted) throw cancelled(operation, settings.signal);
     const control = settings.control ?? new JobControl();
     const message: JobMessage = {
       operation,
@@ -104,8 +111,17 @@ export class JobPool {
       poolThreads: this.#threads,
       threads: settings.threads,
     };
-    const place: Place = { priority: settings.priority ?? 0, ticket: this.#tickets++ };
-    const job: PoolJob = { message, control, place, settings, fail: () => {}, over: Promise.resolve() };
+    const place: Place = { priority, ticket: this.#tickets++ };
+    const report = new ProgressReport(operation, control, settings.onProgress);
+    const job: PoolJob = {
+      message,
+      control,
+      place,
+      settings,
+      report,
+      fail: () => {},
+      over: Promise.resolve(),
+    };
     job.over = this.#perform(job);
     return job.over;
   }
@@ -129,15 +145,21 @@ export class JobPool {
   }
 
   async #perform(job: PoolJob): Promise<unknown> {
-    const { message, settings, control } = job;
+    const { message, settings } = job;
     const onAbort = () => this.#cancel(job);
     settings.signal?.addEventListener('abort', onAbort, { once: true });
     this.#jobs.add(job);
     this.#watch();
     try {
-      const reply = await this.#dispatch(job);
-      if ('error' in reply) throw unpackError(reply.error);
-      settings.onProgress?.(control.progress);
+      const reply = await this.#dispatch(job).catch((error: unknown) => {
+        job.report.throwIfFailed();
+        throw error;
+      });
+      if ('error' in reply) {
+        job.report.throwIfFailed();
+        throw unpackError(reply.error);
+      }
+      job.report.finish();
       return reply.value;
     } catch (error) {
       throw this.#failure(job, error);
@@ -190,7 +212,11 @@ export class JobPool {
   }
 
   #report(): void {
-    for (const { settings, control } of this.#jobs) settings.onProgress?.(control.progress);
+    for (const job of this.#jobs) {
+      job.report.tell();
+      // Cancelled through its control, or by its listener: while it waits nobody else looks.
+      if (job.control.cancelled) this.#cancel(job);
+    }
   }
 
   async #settled(): Promise<void> {
@@ -208,6 +234,17 @@ function atLeastOne(name: string, value: number): number {
   throw new DiskImageError('INVALID_ARGUMENT', `${name} must be a whole number of at least 1, not ${value}`, {
     operation: 'pool',
   });
+}
+
+function milliseconds(name: string, value: number): number {
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new DiskImageError(
+    'INVALID_ARGUMENT',
+    `${name} must be a whole number of milliseconds, not ${value}`,
+    {
+      operation: 'pool',
+    },
+  );
 }
 
 function cancelled(operation: string, signal?: AbortSignal): DiskImageError {

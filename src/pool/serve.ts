@@ -1,4 +1,5 @@
 import { JobControl } from '../disk/control.js';
+import { DiskImageError } from '../disk/errors.js';
 import type { JobSettings } from '../operations/job.js';
 import { packError } from './errorTransport.js';
 import type { JobMessage, JobReply } from './protocol.js';
@@ -17,6 +18,9 @@ export function serve(operations: Readonly<Record<string, PooledOperation>>) {
   return async (message: JobMessage): Promise<JobReply> => {
     const threads = beginJob(message);
     try {
+      if (!Object.hasOwn(operations, message.operation)) {
+        throw new DiskImageError('INVALID_ARGUMENT', `A pool has no operation '${message.operation}'`);
+      }
       const operation = operations[message.operation];
       const value = await operation.run(message.request, {
         control: new JobControl(message.control),

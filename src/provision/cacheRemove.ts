@@ -1,5 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
+import { requireObject } from '../disk/arguments.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
 import { type LockMode, Permission } from '../disk/lock.js';
@@ -46,6 +47,7 @@ export async function removeFromCache(
   locks: LockFolder,
   options: RemoveOptions,
 ): Promise<RemoveOutcome[]> {
+  requireObject(options, 'the options', 'remove');
   const { unused, signal, olderThan = 0 } = options;
   const key = wantedKey(options);
   if ((key === undefined) === !unused) {

@@ -1,3 +1,4 @@
+import { requireOneOf, requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 
 const HEX_DIGITS = { md5: 32, sha256: 64, sha512: 128 } as const;
@@ -11,10 +12,15 @@ const DEFAULT_ALGORITHM: SourceAlgorithm = 'sha256';
 
 /** The digests a caller expects, in lower case. @throws INVALID_ARGUMENT for text that can't be such a digest. */
 export function parseDigests(given: Digests): Digests {
+  // A digest that nobody compares must not look like one that was.
+  for (const name of Object.keys(given)) {
+    requireOneOf(name, Object.keys(HEX_DIGITS), 'a digest algorithm', 'provision');
+  }
   const parsed: Digests = {};
   for (const [name, digits] of Object.entries(HEX_DIGITS) as [SourceAlgorithm, number][]) {
     const text = given[name];
     if (text === undefined) continue;
+    requireString(text, `digests.${name}`, 'provision');
     if (text.length !== digits || !/^[0-9a-fA-F]+$/.test(text)) {
       throw new DiskImageError(
         'INVALID_ARGUMENT',

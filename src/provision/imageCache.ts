@@ -1,9 +1,17 @@
 import * as fs from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import {
+  requireBytes,
+  requireFunction,
+  requireObject,
+  requireOneOf,
+  requireString,
+} from '../disk/arguments.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
 import { parseClaim } from '../inspect/claims.js';
 import { copyImage } from '../operations/copyImage.js';
+import { checkSettings } from '../operations/job.js';
 import { throwIfAborted } from './abort.js';
 import { type CacheListing, listCache } from './cacheList.js';
 import { type RemoveOptions, type RemoveOutcome, removeFromCache } from './cacheRemove.js';
@@ -53,7 +61,16 @@ export class ImageCache {
   readonly #options: ImageCacheOptions;
   readonly #locks: LockFolder;
 
+  /** @throws INVALID_ARGUMENT for options that are none */
   constructor(options: ImageCacheOptions) {
+    requireObject(options, 'the options', 'provision');
+    requireString(options.instances, 'instances', 'provision');
+    const { lockTimeout } = options;
+    if (lockTimeout !== undefined && !(lockTimeout >= 0)) {
+      throw new DiskImageError('INVALID_ARGUMENT', `lockTimeout must be milliseconds, not ${lockTimeout}`, {
+        operation: 'provision',
+      });
+    }
     if (options.instances === '')
       throw new DiskImageError('INVALID_ARGUMENT', 'The instances folder has no name');
     this.#options = options;
@@ -67,10 +84,11 @@ export class ImageCache {
    * CANCELLED …; nothing half-made has a name then.
    */
   async provision(request: ProvisionRequest, options: RunOptions = {}): Promise<ProvisionOutcome> {
+    requireObject(request, 'the request', 'provision');
     const { instance, imageType = 'qcow2', resize = 'overlay' } = request;
     const folder = instanceFolder(this.instances, instance);
-    oneOf('image type', imageType, ['qcow2', 'raw']);
-    oneOf('place to resize', resize, ['base', 'overlay']);
+    requireOneOf(imageType, ['qcow2', 'raw'], 'imageType', 'provision');
+    requireOneOf(resize, ['base', 'overlay'], 'resize', 'provision');
     return this.#locked(request, options, async (run) => {
       const base = await this.#base(run);
       const size = Math.max(request.size ?? 0, base.virtualSize);
@@ -105,6 +123,7 @@ export class ImageCache {
     options: RunOptions = {},
   ): Promise<BaseOutcome & { backing: string }> {
     return this.#locked(request, options, async (run) => {
+      requireBytes(request.size, 'size', 'provision');
       const base = await this.#base(run);
       return { ...base, backing: await this.#resized(run, base, Math.max(request.size, base.virtualSize)) };
     });
@@ -134,29 +153,34 @@ export class ImageCache {
   }
 
   async #locked<T>(request: BaseRequest, options: RunOptions, body: (run: Run) => Promise<T>): Promise<T> {
-    const { signal, onEvent } = options;
+    requireObject(request, 'the request', 'provision');
+    requireObject(options, 'the options', 'provision');
+    requireFunction(options.onEvent, 'onEvent', 'provision');
+    checkSettings({ signal: options.signal }, 'provision');
     const expected = parseDigests(request.digests ?? {});
     if (request.sourceFormat !== undefined) parseClaim(request.sourceFormat);
-    const { size = 0 } = request;
-    if (!Number.isSafeInteger(size) || size < 0) {
-      throw new DiskImageError('INVALID_ARGUMENT', `${size} bytes can't be the size of a disk`, {
-        operation: 'provision',
-      });
-    }
+    requireBytes(request.size ?? 0, 'size', 'provision');
     const paths = cachePaths(this.instances, cacheKey(request.imageId));
-    const steps = new Steps(onEvent);
-    throwIfAborted(signal, 'provision');
-    const lock = await steps.run('lock', ({ detail }): Promise<HeldLock> => {
-      const onWait = (): void => detail('waited for another process');
-      return this.#locks.acquire(paths.lockName, { signal, timeout: this.#options.lockTimeout, onWait });
-    });
+    throwIfAborted(options.signal, 'provision');
+    const steps = new Steps(options.onEvent, options.signal);
+    const { signal } = steps;
+    let lock: HeldLock | undefined;
+    let outcome: T;
     try {
-      return await body({ request, expected, paths, steps, signal });
+      lock = await steps.run('lock', ({ detail }): Promise<HeldLock> => {
+        const onWait = (): void => detail('waited for another process');
+        return this.#locks.acquire(paths.lockName, { signal, timeout: this.#options.lockTimeout, onWait });
+      });
+      outcome = await body({ request, expected, paths, steps, signal });
     } catch (error) {
+      steps.throwIfFailed();
       throw toDiskImageError(error, { operation: 'provision' });
     } finally {
-      await lock.release();
+      steps.end();
+      await lock?.release();
     }
+    steps.throwIfFailed(true);
+    return outcome;
   }
 
   async #base(run: Run): Promise<BaseOutcome> {
@@ -278,13 +302,6 @@ export class ImageCache {
 function rulesFor(request: BaseRequest, source: string): IntakeRules {
   const { imageId, sourceFormat: claimed, size = 0 } = request;
   return { imageId, source, claimed, ...(size > 0 && { maxVirtualSize: size }) };
-}
-
-function oneOf(what: string, value: string, allowed: readonly string[]): void {
-  if (allowed.includes(value)) return;
-  throw new DiskImageError('INVALID_ARGUMENT', `'${value}' is no ${what} (${allowed.join(', ')})`, {
-    operation: 'provision',
-  });
 }
 
 async function openIfThere(path: string): Promise<HostFile | undefined> {

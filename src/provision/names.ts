@@ -1,6 +1,7 @@
 // Names of the image cache: Nova's (nova/virt/libvirt/imagecache.py, imagebackend.py), so that both can share one.
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
+import { requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 
 const GiB = 2 ** 30;
@@ -14,6 +15,7 @@ export const RECORD_FOLDER = '.basecow';
 
 /** Lower-case hexadecimal SHA-1 of the image id: what a base image is called. */
 export function cacheKey(imageId: string): string {
+  requireString(imageId, 'imageId', 'provision');
   if (imageId === '')
     throw new DiskImageError('INVALID_ARGUMENT', 'The image id is empty', { operation: 'provision' });
   return createHash('sha1').update(imageId).digest('hex');
@@ -92,6 +94,7 @@ export function parseBaseName(
  * @throws INVALID_ARGUMENT for names that are no plain file name or that the instances folder uses itself.
  */
 export function instanceFolder(instances: string, instance: string): string {
+  requireString(instance, 'instance', 'provision');
   const reserved = ['', '.', '..', BASE_FOLDER, LOCK_FOLDER, 'snapshots'];
   if (reserved.includes(instance) || /[/\0]/.test(instance) || Buffer.byteLength(instance) > NAME_MAX) {
     throw new DiskImageError(

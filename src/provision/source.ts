@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { Digests } from './digests.js';
 import { nameOf, type Origin, parseHttpUrl } from './http/location.js';
@@ -14,6 +15,7 @@ export type ImageOrigin =
  * @throws INVALID_ARGUMENT
  */
 export function parseSource(text: string, headers?: Record<string, string>): ImageOrigin {
+  requireString(text, 'source', 'provision');
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1].toLowerCase();
   if (scheme === 'http' || scheme === 'https') {
     const origin = parseHttpUrl(text, headers);
