@@ -13,9 +13,11 @@ namespace {
 
 constexpr uint32_t kLeastMatch = 4;
 constexpr uint32_t kMostMatch = 258;
-constexpr uint32_t kMostDistance = 4095;
+constexpr uint32_t kWindow = 4096;
+/// Four literals then fit between two flushes.
+constexpr unsigned kMostBits = 14;
 /// A match this long is taken without looking for a better one at the next byte.
-constexpr uint32_t kGoodMatch = 8;
+constexpr uint32_t kGoodMatch = 6;
 /// Bytes that reading at a position may touch.
 constexpr size_t kReadAhead = 8;
 
@@ -64,95 +66,82 @@ inline uint64_t Load64(const uint8_t* at) {
   return value;
 }
 
+/// The upper 11 bits choose the bucket; the 4 below them are kept in the entry.
 inline uint32_t Hash(uint32_t four) {
-  return four * 0x9e3779b1U >> 21;
+  return four * 0x9e3779b1U;
+}
+
+inline uint32_t Entry(uint32_t hash, size_t at) {
+  return (hash >> 5 & 0xf000) | static_cast<uint32_t>(at & (kWindow - 1));
+}
+
+/// Bytes that both places have in common, at most `most`; the first 8 are known to be.
+inline uint32_t SameBytes(const uint8_t* here, const uint8_t* there, uint32_t most) {
+  uint32_t same = 8;
+  while (same + 8 <= most) {
+    const uint64_t different = Load64(there + same) ^ Load64(here + same);
+    if (different != 0) return same + static_cast<uint32_t>(std::countr_zero(different)) / 8;
+    same += 8;
+  }
+  while (same < most && there[same] == here[same]) same++;
+  return same;
 }
 
 }  // namespace
 
-inline void WindowDeflater::Literal(uint8_t byte) {
-  tokens_[count_++] = byte;
-  literal_frequency_[byte]++;
-}
-
-inline void WindowDeflater::Copy(Match match) {
-  tokens_[count_++] = match.distance << 16 | match.length;
-  literal_frequency_[kEndOfBlock + 1 + kLengths.slot[match.length]]++;
-  distance_frequency_[SlotOf(match.distance)]++;
-}
-
 inline void WindowDeflater::Insert(const uint8_t* in, size_t at) {
-  uint64_t& bucket = buckets_[Hash(Load32(in + at))];
-  bucket = bucket << 16 | (at & 0xffff);
+  const uint32_t hash = Hash(Load32(in + at));
+  uint64_t& bucket = buckets_[hash >> 21];
+  bucket = bucket << 16 | Entry(hash, at);
 }
 
 /// Longest match at `at` of more than `beat` bytes; length 0 = none.
 inline WindowDeflater::Match WindowDeflater::Find(const uint8_t* in, size_t at, size_t end, uint32_t beat) {
   const uint8_t* const here = in + at;
-  const uint32_t four = Load32(here);
-  uint64_t& bucket = buckets_[Hash(four)];
-  uint64_t positions = bucket;
-  bucket = positions << 16 | (at & 0xffff);
-  // All four at once and without branches: which of them match, and how far, is not predictable. Up to 8
-  // bytes are compared at first; longer matches are rare enough for a loop.
-  const uint64_t eight = Load64(here);
-  uint32_t distances[4];
-  uint32_t best_key = 0;
-  uint32_t whole = 0;
-  for (unsigned i = 0; i < 4; i++) {
-    const uint32_t distance =
-        (static_cast<uint32_t>(at) - static_cast<uint32_t>(positions >> 16 * i)) & 0xffff;
-    const uint32_t near = 0U - static_cast<uint32_t>(distance - 1 < kMostDistance);
-    const uint32_t back = distance & near;
-    const uint64_t different = Load64(here - back) ^ eight;
-    const uint32_t equal = static_cast<uint32_t>(different == 0);
-    const auto first = static_cast<uint32_t>(__builtin_ctzll(different | uint64_t{1} << 63));
-    const uint32_t key = (((first >> 3) + equal) << 12 | (kMostDistance - back)) & near;
-    distances[i] = back;
-    whole |= (equal & near) << i;
-    best_key = std::max(best_key, key);
-  }
-  const uint32_t length = best_key >> 12;
-  if (length <= beat) return {0, 0};
-  if (whole == 0) return {length, kMostDistance - (best_key & 0xfff)};
-  const auto most = static_cast<uint32_t>(std::min<size_t>(kMostMatch, end - at));
+  const uint32_t hash = Hash(Load32(here));
+  uint64_t& bucket = buckets_[hash >> 21];
+  const uint32_t entry = Entry(hash, at);
+  const uint64_t entries = bucket;
+  bucket = entries << 16 | entry;
+  // Lanes of 16 bits whose upper 4 differ from this hash's; no carry leaves a lane.
+  const uint64_t unlike = (entries ^ (entry >> 12) * 0x1000100010001000U) >> 1 & 0x7800780078007800U;
+  uint64_t like = ~(unlike + 0x7800780078007800U) & 0x8000800080008000U;
   Match best{0, 0};
+  if (like == 0) return best;
+  const auto most = static_cast<uint32_t>(std::min<size_t>(kMostMatch, end - at));
+  const uint64_t eight = Load64(here);
   do {
-    const uint32_t distance = distances[std::countr_zero(whole)];
-    whole &= whole - 1;
+    const int lane = std::countr_zero(like) & 0x30;
+    like &= like - 1;
+    const uint32_t distance = static_cast<uint32_t>(at - (entries >> lane)) & (kWindow - 1);
+    if (distance == 0) continue;
     const uint8_t* const there = here - distance;
-    uint32_t same = 8;
-    for (;;) {
-      if (same + 8 > most) {
-        while (same < most && there[same] == here[same]) same++;
-        break;
-      }
-      const uint64_t different = Load64(there + same) ^ Load64(here + same);
-      if (different != 0) {
-        same += static_cast<uint32_t>(std::countr_zero(different)) / 8;
-        break;
-      }
-      same += 8;
+    const uint64_t different = Load64(there) ^ eight;
+    const uint32_t same = different != 0 ? static_cast<uint32_t>(std::countr_zero(different)) / 8
+                                         : SameBytes(here, there, most);
+    if (same > beat) {
+      best = {same, distance};
+      beat = same;
     }
-    if (same > best.length) best = {same, distance};
-  } while (whole != 0);
-  return best.length > beat ? best : Match{0, 0};
+  } while (like != 0);
+  return best;
 }
 
 size_t WindowDeflater::Parse(const uint8_t* in, size_t at, size_t length) {
-  // What one round of the loop can add beyond a full block: literals before better and better matches.
-  static_assert(kGoodMatch - kLeastMatch + 1 < kSlack);
   memset(literal_frequency_, 0, sizeof literal_frequency_);
   memset(distance_frequency_, 0, sizeof distance_frequency_);
-  count_ = 0;
   const size_t searchable = length >= kReadAhead ? length - kReadAhead : 0;
-  uint32_t misses = 0;
-  while (at < searchable && count_ < kBlockTokens) {
+  Sequence* sequence = sequences_;
+  size_t begin = at;
+  size_t symbols = 0;
+  uint32_t misses = misses_;
+  while (at < searchable && symbols < kBlockSymbols && sequence != sequences_ + kBlockSequences) {
     Match match = Find(in, at, length, kLeastMatch - 1);
     if (match.length == 0) {
       // Where nothing has matched for long, nothing is likely to: look more rarely.
-      const uint32_t step = 1 + (misses++ >> 8);
-      for (uint32_t i = 0; i < step && at < length && count_ < kBlockTokens; i++) Literal(in[at++]);
+      const size_t step = std::min<size_t>(1 + (misses++ >> 6), length - at);
+      symbols += step;
+      for (size_t i = 0; i < step; i++) literal_frequency_[in[at++]]++;
       continue;
     }
     misses = 0;
@@ -161,25 +150,35 @@ size_t WindowDeflater::Parse(const uint8_t* in, size_t at, size_t length) {
       const Match next = Find(in, at + 1, length, match.length);
       inserted = at + 1;
       if (next.length == 0) break;
-      Literal(in[at++]);
+      literal_frequency_[in[at++]]++;
+      symbols++;
       match = next;
     }
-    Copy(match);
+    *sequence++ = {static_cast<uint32_t>(at - begin), static_cast<uint16_t>(match.length),
+                   static_cast<uint16_t>(match.distance)};
+    literal_frequency_[kEndOfBlock + 1 + kLengths.slot[match.length]]++;
+    distance_frequency_[SlotOf(match.distance)]++;
+    symbols++;
     at += match.length;
-    for (size_t i = inserted + 1; i < std::min(at, searchable); i++) Insert(in, i);
+    begin = at;
+    const size_t until = std::min(at, searchable);
+    for (size_t i = inserted + 1; i < until; i++) Insert(in, i);
   }
   if (at >= searchable) {
-    while (at < length && count_ < kBlockTokens + kSlack) Literal(in[at++]);
+    while (at < length) literal_frequency_[in[at++]]++;
   }
+  *sequence++ = {static_cast<uint32_t>(at - begin), 0, 0};
+  count_ = static_cast<size_t>(sequence - sequences_);
+  misses_ = misses;
   return at;
 }
 
-bool WindowDeflater::WriteBlock(BitWriter& out, bool last) {
+bool WindowDeflater::WriteBlock(const uint8_t* in, BitWriter& out, bool last) {
   uint8_t literal_length[kLiteralSymbols];
   uint8_t distance_length[kDistanceSymbols];
   literal_frequency_[kEndOfBlock] = 1;
-  CodeLengths(literal_frequency_, kLiteralSymbols, 15, literal_length);
-  CodeLengths(distance_frequency_, kDistanceSymbols, 15, distance_length);
+  CodeLengths(literal_frequency_, kLiteralSymbols, kMostBits, literal_length);
+  CodeLengths(distance_frequency_, kDistanceSymbols, kMostBits, distance_length);
   const CodeHeader header(literal_length, distance_length);
 
   uint64_t size = out.count + header.bits();
@@ -192,17 +191,20 @@ bool WindowDeflater::WriteBlock(BitWriter& out, bool last) {
   }
   if ((size + 7) / 8 > static_cast<uint64_t>(out.end - out.out)) return false;
   header.Write(out, last);
-  WriteTokens(out, literal_length, distance_length);
+  WriteSequences(in, out, literal_length, distance_length);
   return true;
 }
 
-void WindowDeflater::WriteTokens(BitWriter& out, const uint8_t* literal_length,
-                                 const uint8_t* distance_length) const {
+void WindowDeflater::WriteSequences(const uint8_t* in, BitWriter& to, const uint8_t* literal_length,
+                                    const uint8_t* distance_length) const {
   uint16_t literal_code[kLiteralSymbols];
   uint16_t distance_code[kDistanceSymbols];
   Codes(literal_length, kLiteralSymbols, literal_code);
   Codes(distance_length, kDistanceSymbols, distance_code);
-  // Code and extra bits of a length in one piece: bits << 8 | count.
+  // Code and number of bits in one piece: bits << 8 | count.
+  uint32_t literal_bits[kEndOfBlock];
+  for (unsigned i = 0; i < kEndOfBlock; i++)
+    literal_bits[i] = uint32_t{literal_code[i]} << 8 | literal_length[i];
   uint32_t length_bits[kMostMatch + 1];
   for (uint32_t length = 3; length <= kMostMatch; length++) {
     const unsigned slot = kLengths.slot[length];
@@ -212,37 +214,48 @@ void WindowDeflater::WriteTokens(BitWriter& out, const uint8_t* literal_length,
     length_bits[length] = (literal_code[symbol] | extra << prefix) << 8 | (prefix + kLengths.extra[slot]);
   }
 
+  BitWriter out = to;
+  const auto put = [&](uint32_t bits) { out.Put(bits >> 8, bits & 0xff); };
   for (size_t i = 0; i < count_; i++) {
-    const uint32_t token = tokens_[i];
-    if (token < 256) {
-      out.Put(literal_code[token], literal_length[token]);
-      if (i + 1 < count_ && tokens_[i + 1] < 256) {
-        const uint32_t next = tokens_[++i];
-        out.Put(literal_code[next], literal_length[next]);
-      }
+    const Sequence sequence = sequences_[i];
+    uint32_t literals = sequence.literals;
+    for (; literals >= 4; literals -= 4, in += 4) {
+      put(literal_bits[in[0]]);
+      put(literal_bits[in[1]]);
+      put(literal_bits[in[2]]);
+      put(literal_bits[in[3]]);
       out.Flush();
-      continue;
     }
-    const uint32_t length = length_bits[token & 0xffff];
-    const uint32_t distance = token >> 16;
+    if (literals != 0) {
+      put(literal_bits[*in++]);
+      if (literals > 1) put(literal_bits[*in++]);
+      if (literals > 2) put(literal_bits[*in++]);
+      out.Flush();
+    }
+    if (sequence.length == 0) break;
+    in += sequence.length;
+    const uint32_t distance = sequence.distance;
     const uint32_t slot = SlotOf(distance);
     const uint32_t extra = DistanceExtra(slot);
-    out.Put(length >> 8, length & 0xff);
+    put(length_bits[sequence.length]);
     out.Put(distance_code[slot], distance_length[slot]);
     out.Put((distance - 1) & ((1U << extra) - 1), extra);
     out.Flush();
   }
   out.Put(literal_code[kEndOfBlock], literal_length[kEndOfBlock]);
   out.Flush();
+  to = out;
 }
 
 size_t WindowDeflater::Deflate(const uint8_t* in, size_t length, uint8_t* out, size_t capacity) {
   memset(buckets_, 0, sizeof buckets_);
+  misses_ = 0;
   BitWriter bits{out, out + capacity};
   size_t at = 0;
   do {
+    const size_t begin = at;
     at = Parse(in, at, length);
-    if (!WriteBlock(bits, at >= length)) return 0;
+    if (!WriteBlock(in + begin, bits, at >= length)) return 0;
   } while (at < length);
   if (bits.count > 0) {
     if (bits.out == bits.end) return 0;

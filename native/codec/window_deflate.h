@@ -10,7 +10,7 @@
 
 namespace basecow {
 
-/// One per thread; about 50 KiB. The same input always gives the same bytes.
+/// One per thread; about 80 KiB. The same input always gives the same bytes.
 class WindowDeflater {
  public:
   /// Bytes written to `out`; 0 when they would be more than `capacity`. Writes nothing past `capacity`.
@@ -18,29 +18,37 @@ class WindowDeflater {
 
  private:
   static constexpr size_t kBuckets = 2048;
-  static constexpr size_t kBlockTokens = 1U << 13;
-  static constexpr size_t kSlack = 8;
+  // A block ends at whichever comes first.
+  static constexpr size_t kBlockSymbols = 1U << 14;
+  static constexpr size_t kBlockSequences = 1U << 13;
 
   struct Match {
     uint32_t length;
     uint32_t distance;
   };
+  /// Literals, then a copy; the last of a block has none (length 0).
+  struct Sequence {
+    uint32_t literals;
+    uint16_t length;
+    uint16_t distance;
+  };
 
   Match Find(const uint8_t* in, size_t at, size_t end, uint32_t beat);
   void Insert(const uint8_t* in, size_t at);
-  /// Tokens of one block, from `at` on; returns where the block ends.
+  /// Sequences of one block, from `at` on; returns where the block ends.
   size_t Parse(const uint8_t* in, size_t at, size_t length);
-  void Literal(uint8_t byte);
-  void Copy(Match match);
-  /// False when it does not fit; then nothing of it is written.
-  bool WriteBlock(BitWriter& out, bool last);
-  void WriteTokens(BitWriter& out, const uint8_t* literal_length, const uint8_t* distance_length) const;
+  /// `in`: where the block begins. False when it does not fit; then nothing of it is written.
+  bool WriteBlock(const uint8_t* in, BitWriter& out, bool last);
+  void WriteSequences(const uint8_t* in, BitWriter& to, const uint8_t* literal_length,
+                      const uint8_t* distance_length) const;
 
-  /// Per hash, the last four positions (low 16 bits), newest lowest.
+  /// Per hash, the last four places, newest lowest: 4 more bits of the hash, then the position modulo 4 KiB.
+  /// One that is older than the window names some other place in it, which is then compared like any other.
   uint64_t buckets_[kBuckets];
-  /// Literal, or distance << 16 | length.
-  uint32_t tokens_[kBlockTokens + kSlack];
+  Sequence sequences_[kBlockSequences + 1];
   size_t count_;
+  /// Searches in a row that found nothing.
+  uint32_t misses_;
   uint32_t literal_frequency_[286];
   uint32_t distance_frequency_[30];
 };
