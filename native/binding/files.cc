@@ -119,9 +119,10 @@ Napi::Value ZeroRangeCall(const Napi::CallbackInfo& info) {
   const uint64_t offset = arguments.Offset(2, "offset");
   const uint64_t length = arguments.Offset(3, "length");
   if (!arguments.ok()) return {};
+  const Control control(nullptr, &Engine::Of(info.Env()).aborting());
   return RunAsync(info.Env(), {}, [=]() -> Status {
     uint64_t written = 0;
-    return ZeroRange(fd, path, offset, length, &written);
+    return ZeroRange(fd, path, offset, length, control, &written);
   });
 }
 

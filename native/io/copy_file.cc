@@ -204,7 +204,7 @@ class Copy {
   Status Hole(uint64_t start, uint64_t end) {
     if (options_.target_is_zero) return Status::Ok();
     uint64_t written = 0;
-    return ZeroRange(target_.fd, target_.path, start, end - start, &written);
+    return ZeroRange(target_.fd, target_.path, start, end - start, control_, &written);
   }
 
   Status CopyData(const Piece& piece, AlignedBuffer* buffer) {

@@ -12,8 +12,9 @@ namespace basecow {
 
 namespace {
 
-// Small enough for a cancel within 50 ms, large enough not to matter otherwise.
-constexpr uint64_t kFallocPiece = uint64_t{1} << 30;
+// Small enough for a cancel within 50 ms (tmpfs clears what it reserves), large enough not to matter
+// otherwise.
+constexpr uint64_t kFallocPiece = uint64_t{64} << 20;
 constexpr uint64_t kWritePiece = uint64_t{1} << 20;
 
 Status Truncate(int fd, std::string_view path, uint64_t size) {

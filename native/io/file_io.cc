@@ -93,27 +93,56 @@ Status PunchHole(int fd, std::string_view path, uint64_t offset, uint64_t length
   return Fallocate(fd, path, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length, supported);
 }
 
-Status ZeroRange(int fd, std::string_view path, uint64_t offset, uint64_t length, uint64_t* written) {
-  if (length == 0) return Status::Ok();
-  // Bytes past the end of a regular file are not created by a punch; KEEP_SIZE is right because a caller that
-  // wants them sets the file's size itself.
-  bool supported = false;
-  BASECOW_TRY(PunchHole(fd, path, offset, length, &supported));
-  if (supported) return Status::Ok();
-  BASECOW_TRY(Fallocate(fd, path, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length, &supported));
-  if (supported) return Status::Ok();
-  uint64_t range[2] = {offset, length};
-  if (ioctl(fd, BLKZEROOUT, range) == 0) return Status::Ok();
+namespace {
 
-  constexpr size_t kPiece = size_t{1} << 18;
-  const AlignedBuffer zeros(static_cast<size_t>(std::min<uint64_t>(length, kPiece)));
-  if (zeros.data() == nullptr) return Status::System(ENOMEM, "write", path);
-  std::fill_n(zeros.data(), zeros.size(), uint8_t{0});
+/// Zeroed between two looks at the cancel flag. Holes are cheap; a device may have to write.
+constexpr uint64_t kPunchPiece = uint64_t{1} << 30;
+constexpr uint64_t kDevicePiece = uint64_t{32} << 20;
+constexpr uint64_t kWritePiece = uint64_t{1} << 18;
+
+enum class ZeroWay { kPunch, kZero, kDevice, kWrite };
+
+uint64_t ZeroPiece(ZeroWay way, bool device) {
+  if (way == ZeroWay::kWrite) return kWritePiece;
+  return device || way == ZeroWay::kDevice ? kDevicePiece : kPunchPiece;
+}
+
+}  // namespace
+
+Status ZeroRange(int fd, std::string_view path, uint64_t offset, uint64_t length, const Control& control,
+                 uint64_t* written) {
+  struct stat stat {};
+  const bool device = fstat(fd, &stat) == 0 && S_ISBLK(stat.st_mode);
+  AlignedBuffer zeros;
+  auto way = ZeroWay::kPunch;
   for (uint64_t done = 0; done < length;) {
-    const auto piece = static_cast<size_t>(std::min<uint64_t>(length - done, zeros.size()));
-    BASECOW_TRY(WriteFull(fd, path, zeros.data(), piece, offset + done));
-    done += piece;
-    *written += piece;
+    if (control.Cancelled()) return Status::Cancelled();
+    const uint64_t at = offset + done;
+    const uint64_t piece = std::min(length - done, ZeroPiece(way, device));
+    bool supported = true;
+    if (way == ZeroWay::kPunch) {
+      // Bytes past the end of a regular file are not created by a punch; KEEP_SIZE is right because a caller
+      // that wants them sets the file's size itself.
+      BASECOW_TRY(PunchHole(fd, path, at, piece, &supported));
+    } else if (way == ZeroWay::kZero) {
+      BASECOW_TRY(Fallocate(fd, path, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, piece, &supported));
+    } else if (way == ZeroWay::kDevice) {
+      uint64_t range[2] = {at, piece};
+      supported = ioctl(fd, BLKZEROOUT, range) == 0;
+    } else {
+      if (zeros.data() == nullptr) {
+        zeros = AlignedBuffer(static_cast<size_t>(piece));
+        if (zeros.data() == nullptr) return Status::System(ENOMEM, "write", path);
+        std::fill_n(zeros.data(), zeros.size(), uint8_t{0});
+      }
+      BASECOW_TRY(WriteFull(fd, path, zeros.data(), static_cast<size_t>(piece), at));
+      *written += piece;
+    }
+    if (supported) {
+      done += piece;
+    } else {
+      way = static_cast<ZeroWay>(static_cast<int>(way) + 1);
+    }
   }
   return Status::Ok();
 }

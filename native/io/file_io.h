@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "io/status.h"
+#include "transfer/control.h"
 
 namespace basecow {
 
@@ -20,9 +21,10 @@ Status WriteFull(int fd, std::string_view path, const void* buffer, size_t lengt
 Status PunchHole(int fd, std::string_view path, uint64_t offset, uint64_t length, bool* supported);
 
 /// Makes the range read as zeros: punch, FALLOC_FL_ZERO_RANGE (block devices: BLKZEROOUT inside the kernel),
-/// else writes.
-/// `*written` += bytes that had to be written by us.
-Status ZeroRange(int fd, std::string_view path, uint64_t offset, uint64_t length, uint64_t* written);
+/// else writes. `*written` += bytes that had to be written by us. A cancel answers between pieces, with the
+/// range zeroed in part; progress is the caller's.
+Status ZeroRange(int fd, std::string_view path, uint64_t offset, uint64_t length, const Control& control,
+                 uint64_t* written);
 
 /// copy_file_range until `length` bytes are copied or the source ends (`*copied` says how far it came).
 /// `*supported` = false (and Ok) when the pair of files cannot do it (EXDEV, EINVAL, EOPNOTSUPP, ENOSYS ...):

@@ -133,13 +133,26 @@ TEST("ZeroRange and PunchHole") {
   const OwnedFd fd = Make(folder / "a");
   Put(fd, 0, std::vector<uint8_t>(1 << 20, 9));
   uint64_t written = 0;
-  CHECK_OK(basecow::ZeroRange(fd.get(), "a", 5000, 500000, &written));
+  CHECK_OK(basecow::ZeroRange(fd.get(), "a", 5000, 500000, {}, &written));
   const std::vector<uint8_t> bytes = Content(fd.get());
   CHECK_EQ(bytes.size(), 1U << 20);
   CHECK_EQ(bytes[4999], 9);
   CHECK_EQ(bytes[5000], 0);
   CHECK_EQ(bytes[504999], 0);
   CHECK_EQ(bytes[505000], 9);
+}
+
+TEST("ZeroRange: a cancel leaves the rest as it is") {
+  const check::Folder folder;
+  const OwnedFd fd = Make(folder / "a");
+  Put(fd, 0, std::vector<uint8_t>(1 << 20, 9));
+  alignas(8) uint8_t memory[64] = {};
+  memory[16] = 1;
+  uint64_t written = 0;
+  const Status status = basecow::ZeroRange(fd.get(), "a", 0, 1 << 20, Control(memory, nullptr), &written);
+  CHECK_EQ(status.err, ECANCELED);
+  CHECK_EQ(written, 0U);
+  CHECK(Content(fd.get()) == std::vector<uint8_t>(1 << 20, 9));
 }
 
 TEST("copy: every way gives the same bytes") {

@@ -9,7 +9,7 @@ namespace basecow {
 
 namespace {
 
-/// Bytes zeroed between two looks at the cancel flag.
+/// Bytes zeroed between two looks at a failure of the job elsewhere.
 constexpr uint64_t kZeroPiece = 64U << 20;
 constexpr uint64_t kZeroTask = 1U << 30;
 /// Holes smaller than this save nothing on any filesystem.
@@ -158,7 +158,7 @@ Status RawSink::Zero(Worker& worker, Task& task, uint64_t host, uint64_t guest, 
     uint64_t written = 0;
     Status status;
     if (punch) {
-      status = ZeroRange(options_.fd, options_.path, host + done, step, &written);
+      status = ZeroRange(options_.fd, options_.path, host + done, step, worker.control(), &written);
     } else {
       status = WriteFull(options_.fd, options_.path, kZeros, static_cast<size_t>(step), host + done);
       written = step;

@@ -21,6 +21,8 @@ class Worker {
     return stopped_.load(std::memory_order_relaxed) || control_.Cancelled();
   }
 
+  [[nodiscard]] const Control& control() const { return control_; }
+
   /// One segment of memory, not zeroed; nullptr when there is none.
   uint8_t* Main() { return Get(main_); }
   uint8_t* Second() { return Get(second_); }
