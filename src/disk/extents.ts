@@ -87,18 +87,8 @@ export class ExtentColumns {
 
   /** Appends zero or unallocated bytes, merging with the row before. May exceed `capacity` by growing. */
   pushEmpty(kind: KindCode, start: number, length: number, depth: number): void {
-    const last = this.count - 1;
-    if (
-      last >= 0 &&
-      this.kind[last] === kind &&
-      this.depth[last] === depth &&
-      this.file[last] === NO_FILE &&
-      this.start[last] + this.length[last] === start
-    ) {
-      this.length[last] += length;
-      return;
-    }
-    this.#row(kind, start, length, depth, NO_FILE, 0, 0, 0, 0);
+    if (this.#continues(kind, start, depth, NO_FILE)) this.length[this.count - 1] += length;
+    else this.#row(kind, start, length, depth, NO_FILE, 0, 0, 0, 0);
   }
 
   /**
@@ -115,18 +105,10 @@ export class ExtentColumns {
   ): void {
     const index = this.fileIndex(file);
     const last = this.count - 1;
-    if (
-      last >= 0 &&
-      this.kind[last] === kind &&
-      this.depth[last] === depth &&
-      this.file[last] === index &&
-      this.start[last] + this.length[last] === start &&
-      this.offset[last] + this.length[last] === offset
-    ) {
-      this.length[last] += length;
-      return;
-    }
-    this.#row(kind, start, length, depth, index, offset, 0, 0, 0);
+    const merges =
+      this.#continues(kind, start, depth, index) && this.offset[last] + this.length[last] === offset;
+    if (merges) this.length[last] += length;
+    else this.#row(kind, start, length, depth, index, offset, 0, 0, 0);
   }
 
   /** Appends (part of) one compressed unit; never merges. */
@@ -144,26 +126,32 @@ export class ExtentColumns {
     this.#row(kind, start, length, depth, this.fileIndex(file), offset, compressedLength, skip, unit);
   }
 
-  /** Appends rows of `other` as they are, one layer deeper by `deeper`. */
+  /** Appends a row of `other` as it is, one layer deeper by `deeper`. */
   appendRow(other: ExtentColumns, row: number, deeper = 0): void {
-    const file = other.file[row];
+    this.appendPart(other, row, 0, other.length[row], other.start[row], deeper);
+  }
+
+  /**
+   * Appends the `length` bytes of `other`'s row that begin `skip` bytes into it, as guest bytes at `at`.
+   * A part of a compressed unit stays a row of that unit.
+   */
+  appendPart(other: ExtentColumns, row: number, skip: number, length: number, at: number, deeper = 0): void {
     const kind = other.kind[row] as KindCode;
     const depth = other.depth[row] + deeper;
-    if (file === NO_FILE) this.pushEmpty(kind, other.start[row], other.length[row], depth);
-    else if (kind === Kind.deflate || kind === Kind.zstd)
-      this.pushCompressed(
-        kind,
-        other.start[row],
-        other.length[row],
-        depth,
-        other.files[file],
-        other.offset[row],
-        other.compressedLength[row],
-        other.skip[row],
-        other.unit[row],
-      );
-    else
-      this.pushPlaced(kind, other.start[row], other.length[row], depth, other.files[file], other.offset[row]);
+    const index = other.file[row];
+    if (index === NO_FILE) {
+      this.pushEmpty(kind, at, length, depth);
+      return;
+    }
+    const file = other.files[index];
+    const offset = other.offset[row];
+    if (kind === Kind.deflate || kind === Kind.zstd) {
+      const inflated = other.skip[row] + skip;
+      const bytes = other.compressedLength[row];
+      this.pushCompressed(kind, at, length, depth, file, offset, bytes, inflated, other.unit[row]);
+    } else {
+      this.pushPlaced(kind, at, length, depth, file, offset + skip);
+    }
   }
 
   /** The row as the object that library users see. */
@@ -190,6 +178,18 @@ export class ExtentColumns {
       }),
       depth: this.depth[row],
     };
+  }
+
+  /** The row before is of the same kind, layer and file, and ends at `start`. */
+  #continues(kind: KindCode, start: number, depth: number, file: number): boolean {
+    const last = this.count - 1;
+    return (
+      last >= 0 &&
+      this.kind[last] === kind &&
+      this.depth[last] === depth &&
+      this.file[last] === file &&
+      this.start[last] + this.length[last] === start
+    );
   }
 
   #row(

@@ -11,29 +11,29 @@ const fstat = promisify(fs.fstat);
 const fdatasync = promisify(fs.fdatasync);
 const ftruncate = promisify(fs.ftruncate);
 
-/** Promisified fs.read would hand back the buffer too; only the count is wanted. */
-function pread(
+type Positioned = (
   fd: number,
   buffer: Uint8Array,
   at: number,
   length: number,
   position: number,
-): Promise<number> {
-  return new Promise((resolve, reject) => {
-    fs.read(fd, buffer, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
-  });
+  done: (error: Error | null, count: number) => void,
+) => void;
+
+/** fs.read or fs.write as a promise of the count; promisified they would hand back the buffer too. */
+function counted(call: Positioned) {
+  return (fd: number, buffer: Uint8Array, at: number, length: number, position: number) =>
+    new Promise<number>((resolve, reject) => {
+      call(fd, buffer, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
+    });
 }
 
-function pwrite(
-  fd: number,
-  buffer: Uint8Array,
-  at: number,
-  length: number,
-  position: number,
-): Promise<number> {
-  return new Promise((resolve, reject) => {
-    fs.write(fd, buffer, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
-  });
+const pread = counted(fs.read);
+const pwrite = counted(fs.write);
+
+/** `dev:ino`: the same for one file under all its names. */
+export function identityOf({ dev, ino }: Pick<fs.Stats, 'dev' | 'ino'>): string {
+  return `${dev}:${ino}`;
 }
 
 /** An open regular file or block device: descriptor, identity, size and positioned whole reads and writes. */
@@ -54,7 +54,7 @@ export class HostFile {
     this.path = path;
     this.writable = writable;
     this.isBlockDevice = stat.isBlockDevice();
-    this.identity = `${stat.dev}:${stat.ino}`;
+    this.identity = identityOf(stat);
     this.mode = stat.mode & 0o7777;
     this.#size = size;
     this.#blocks = stat.blocks;

@@ -1,11 +1,11 @@
 import { statSync } from 'node:fs';
 import { requireObject } from '../disk/arguments.js';
 import type { Disk, WritableDisk } from '../disk/disk.js';
-import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+import { DiskImageError, noteLayer, toDiskImageError } from '../disk/errors.js';
 import type { FormatOpenOptions, SnapshotSelector } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
-import { HostFile } from '../disk/hostFile.js';
+import { HostFile, identityOf } from '../disk/hostFile.js';
 import { type Limits, resolveLimits } from '../disk/limits.js';
 import { resolveStoredName } from '../disk/names.js';
 import { formatByName, PROBE_BYTES, probeBytes } from './registry.js';
@@ -44,8 +44,9 @@ export async function openDisk(path: string, options: OpenDiskOptions): Promise<
     chain: options.chain ?? true,
     lock: options.lock ?? true,
   };
-  const file = await HostFile.open(path, { write: options.write ?? false });
+  let file: HostFile | undefined;
   try {
+    file = await HostFile.open(path, { write: options.write ?? false });
     return await format.open(
       file,
       layerOptions(shared, [], {
@@ -55,8 +56,8 @@ export async function openDisk(path: string, options: OpenDiskOptions): Promise<
       }),
     );
   } catch (error) {
-    await file.close();
-    throw toDiskImageError(error, { path, operation: 'open' });
+    await file?.close();
+    throw noteLayer(toDiskImageError(error, { path, operation: 'open' }), { image: path, layer: 0 });
   }
 }
 
@@ -82,21 +83,25 @@ async function probeFile(file: HostFile): Promise<string> {
  * @throws BACKING_NOT_FOUND, BACKING_DENIED, BACKING_FORMAT_MISSING, BACKING_FORMAT_UNSUPPORTED; BACKING_CYCLE when
  * the image would replace a file of its own chain.
  */
-export function openBackingFor(
+export async function openBackingFor(
   imagePath: string,
   name: string,
   format: string | undefined,
   options: Pick<OpenDiskOptions, 'gate' | 'limits' | 'lock'>,
 ): Promise<Disk> {
   const replaced = statSync(imagePath, { throwIfNoEntry: false });
-  const identity = replaced ? `${replaced.dev}:${replaced.ino}` : 'new';
+  const identity = replaced ? identityOf(replaced) : 'new';
   const shared: SharedOptions = {
     limits: resolveLimits(options.limits),
     gate: resolveGate(options.gate),
     chain: true,
     lock: options.lock ?? true,
   };
-  return openBacking(shared, [identity], name, format, { path: imagePath });
+  try {
+    return await openBacking(shared, [identity], name, format, { path: imagePath });
+  } catch (error) {
+    throw noteLayer(toDiskImageError(error, { operation: 'open' }), { image: imagePath });
+  }
 }
 
 type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock'>;
@@ -117,10 +122,25 @@ function layerOptions(
   };
 }
 
+async function openBacking(
+  shared: SharedOptions,
+  ancestors: readonly string[],
+  storedName: string,
+  recordedFormat: string | undefined,
+  image: Named,
+): Promise<Disk> {
+  try {
+    return await openBackingLayer(shared, ancestors, storedName, recordedFormat, image);
+  } catch (error) {
+    const failure = toDiskImageError(error, { path: image.path, operation: 'open' });
+    throw noteLayer(failure, { layer: ancestors.length });
+  }
+}
+
 /** An image as far as messages and relative names need it. */
 type Named = Pick<HostFile, 'path'>;
 
-async function openBacking(
+async function openBackingLayer(
   shared: SharedOptions,
   ancestors: readonly string[],
   storedName: string,

@@ -2,7 +2,6 @@ import type { Disk, MapOptions } from '../disk/disk.js';
 import { ExtentColumns, Kind } from '../disk/extents.js';
 import { alignUp } from '../disk/offsets.js';
 import type { GuestMap } from './guestMap.js';
-import { appendPart } from './rows.js';
 
 const SECTOR = 512;
 
@@ -43,7 +42,7 @@ export class Concatenation implements GuestMap {
     rows.capacity = Math.max(1, into.capacity - into.count);
     const next = await part.disk.map(rows, start - part.start, Math.min(stop, held) - part.start, options);
     for (let row = 0; row < rows.count; row++) {
-      appendPart(into, rows, row, 0, rows.length[row], rows.start[row] + part.start);
+      into.appendPart(rows, row, 0, rows.length[row], rows.start[row] + part.start);
     }
     return next + part.start;
   }

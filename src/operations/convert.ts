@@ -18,6 +18,7 @@ import { segmentSize } from './segment.js';
 import {
   type CacheMode,
   dropsCache,
+  filesOf,
   type ImageSource,
   openSource,
   refuseSameFile,
@@ -87,7 +88,7 @@ export function convert(request: ConvertRequest, settings: JobSettings = {}): Pr
     const sources: Disk[] = [];
     try {
       for (const source of request.sources) sources.push(await openSource(source));
-      refuseSameFile(sources, request.target.path, 'convert');
+      refuseSameFile(filesOf(sources), request.target.path, 'convert');
       if (copiesFile(request, sources)) return await copyWhole(request, sources[0], job);
       return await convertDisks(request, sources, job);
     } finally {

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import { requireObject, requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
@@ -6,7 +5,7 @@ import { LockModes } from '../disk/lock.js';
 import { NewFile } from '../disk/newFile.js';
 import { type CopyFileResult, native } from '../native.js';
 import { type Job, type JobSettings, runJob } from './job.js';
-import { type CacheMode, checkCacheMode } from './source.js';
+import { type CacheMode, checkCacheMode, refuseSameFile } from './source.js';
 
 export interface CopyImageRequest {
   source: string;
@@ -47,7 +46,7 @@ export function copyImage(request: CopyImageRequest, settings: JobSettings = {})
     const source = await HostFile.open(request.source);
     try {
       if (request.lock ?? true) source.lock(LockModes.readShared);
-      await refuseSame(source, request.target);
+      refuseSameFile([source], request.target, 'copy');
       const size = copySize(request, source);
       const target = await NewFile.create(request.target, {
         mode: request.mode,
@@ -99,18 +98,5 @@ function copySize(request: CopyImageRequest, source: HostFile): number {
     'INVALID_ARGUMENT',
     `A copy of '${request.source}' can't have ${size} bytes: the file has ${source.size}`,
     { path: request.source, operation: 'copy' },
-  );
-}
-
-async function refuseSame(source: HostFile, target: string): Promise<void> {
-  const found = await stat(target).catch(() => undefined);
-  if (!found || `${found.dev}:${found.ino}` !== source.identity) return;
-  throw new DiskImageError(
-    'INVALID_ARGUMENT',
-    `Target '${target}' is the same file as the source '${source.path}'`,
-    {
-      path: target,
-      operation: 'copy',
-    },
   );
 }

@@ -76,6 +76,8 @@ function couldNotOpen(imagePath: string, backing: NewBacking, error: DiskImageEr
     operation: 'create',
     errno: error.errno,
     syscall: error.syscall,
+    image: error.image,
+    layer: error.layer,
     cause: error,
   });
 }

@@ -2,7 +2,6 @@ import type { Disk } from '../disk/disk.js';
 import { ExtentColumns, Kind } from '../disk/extents.js';
 import { alignDown, alignUp } from '../disk/offsets.js';
 import type { GuestMap } from './guestMap.js';
-import { appendPart } from './rows.js';
 
 /**
  * What an overlay needs of its source (convert -B): the source's own layer, in whole clusters of the target.
@@ -67,7 +66,7 @@ export class OwnLayer implements GuestMap {
         const kind = own.kind[row];
         const stop = this.#sliceEnd(kind, at, rowEnd);
         if (kind === Kind.unallocated && this.#isLeft(at)) await this.#leave(into, at, stop);
-        else if (kind > Kind.zero) appendPart(into, own, row, at - own.start[row], stop - at, at);
+        else if (kind > Kind.zero) into.appendPart(own, row, at - own.start[row], stop - at, at);
         else into.pushEmpty(at < this.#targetBacking ? Kind.zero : Kind.unallocated, at, stop - at, 0);
         at = stop;
       }

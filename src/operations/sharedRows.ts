@@ -1,5 +1,5 @@
 import { ExtentColumns, Kind } from '../disk/extents.js';
-import { appendPart, holdsData } from './rows.js';
+import { holdsData } from './rows.js';
 
 /**
  * Both columns with zeros for every range that they take from the same bytes of the same host file (overlays of
@@ -21,8 +21,8 @@ export function blankShared(first: ExtentColumns, second: ExtentColumns): [Exten
       a.pushEmpty(Kind.zero, start, length, 0);
       b.pushEmpty(Kind.zero, start, length, 0);
     } else {
-      appendPart(a, first, i, skipFirst, length, start);
-      appendPart(b, second, j, skipSecond, length, start);
+      a.appendPart(first, i, skipFirst, length, start);
+      b.appendPart(second, j, skipSecond, length, start);
     }
     if (endOfFirst <= endOfSecond) i++;
     if (endOfSecond <= endOfFirst) j++;

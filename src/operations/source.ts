@@ -5,6 +5,7 @@ import { DiskImageError } from '../disk/errors.js';
 import type { SnapshotSelector } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
+import { type HostFile, identityOf } from '../disk/hostFile.js';
 import type { Limits } from '../disk/limits.js';
 import { openDisk } from '../formats/open.js';
 import { layers } from './segment.js';
@@ -51,18 +52,24 @@ export function dropsCache(mode: CacheMode | undefined): boolean {
 }
 
 /** @throws INVALID_ARGUMENT when the target is one of the files that are about to be read, under whatever name. */
-export function refuseSameFile(sources: readonly Disk[], target: string, operation: string): void {
+export function refuseSameFile(
+  sources: readonly Pick<HostFile, 'identity' | 'path'>[],
+  target: string,
+  operation: string,
+): void {
   const stat = statSync(target, { throwIfNoEntry: false });
-  if (!stat) return;
-  const identity = `${stat.dev}:${stat.ino}`;
-  for (const layer of sources.flatMap(layers)) {
-    if (layer.file.identity !== identity) continue;
-    throw new DiskImageError(
-      'INVALID_ARGUMENT',
-      `Target '${target}' is the same file as the source '${layer.path}'`,
-      { path: target, operation },
-    );
-  }
+  const same = stat && sources.find(({ identity }) => identity === identityOf(stat));
+  if (!same) return;
+  throw new DiskImageError(
+    'INVALID_ARGUMENT',
+    `Target '${target}' is the same file as the source '${same.path}'`,
+    { path: target, operation },
+  );
+}
+
+/** The host files of all layers of all sources. */
+export function filesOf(sources: readonly Disk[]): HostFile[] {
+  return sources.flatMap(layers).map(({ file }) => file);
 }
 
 /** @throws SOURCE_CHANGED when a raw layer lost bytes while it was read: what was copied of it may be zeros. */

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { toDiskImageError } from '../disk/errors.js';
+import { identityOf } from '../disk/hostFile.js';
 import { baseFolder, cachePaths, parseBaseName } from './names.js';
 import { type BaseRecord, readRecord } from './record.js';
 import { findUsage, type Usage } from './usage.js';
@@ -84,7 +85,7 @@ export async function cachedFile(path: string, { overlays }: Usage): Promise<Cac
     allocated: stat.blocks * 512,
     lastUsed: stat.mtime.toISOString(),
     age: Math.max(0, Math.round((Date.now() - stat.mtimeMs) / 1000)),
-    overlays: overlays.get(`${stat.dev}:${stat.ino}`) ?? [],
+    overlays: overlays.get(identityOf(stat)) ?? [],
   };
 }
 

@@ -3,6 +3,7 @@ import type { Dirent } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { toDiskImageError } from '../disk/errors.js';
+import { identityOf } from '../disk/hostFile.js';
 import { resolveStoredName } from '../disk/names.js';
 import { openDisk } from '../formats/open.js';
 import { throwIfAborted } from './abort.js';
@@ -29,7 +30,7 @@ export async function findUsage(instances: string, signal?: AbortSignal): Promis
       const backing = await backingOf(path, format);
       const stat = backing === undefined ? undefined : await fs.stat(backing).catch(() => undefined);
       if (!stat) continue;
-      const identity = `${stat.dev}:${stat.ino}`;
+      const identity = identityOf(stat);
       overlays.set(identity, [...(overlays.get(identity) ?? []), path]);
     } catch (error) {
       const failure = toDiskImageError(error, { path });

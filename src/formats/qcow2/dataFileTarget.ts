@@ -3,6 +3,7 @@ import type { ExtentColumns } from '../../disk/extents.js';
 import type { ConvertTarget, TargetRequest } from '../../disk/format.js';
 import type { NewFile } from '../../disk/newFile.js';
 import type { BatchResult, RawSink } from '../../native.js';
+import { rawSink } from '../rawSink.js';
 import { forEachCluster } from './clusterRows.js';
 import { createDataFile } from './dataFile.js';
 import { ImageTables } from './imageTables.js';
@@ -36,16 +37,9 @@ export class DataFileTarget implements ConvertTarget {
     this.#mapAll = request.sparseSize === 0;
     this.#end = tables.firstFree;
     this.alignment = shape.clusterSize;
-    this.sink = {
-      type: 'raw',
-      fd: dataFile.file.fd,
-      path: dataFile.path,
-      shift: 0,
-      detectZeros: request.sparseSize,
-      zeros: this.#mapAll && !request.backing ? 'write' : dataFile.inPlace ? 'punch' : 'skip',
-      offload: false,
-      dropCache: request.dropCache,
-    };
+    const { file, inPlace } = dataFile;
+    const zeros = this.#mapAll && !request.backing ? 'write' : inPlace ? 'punch' : 'skip';
+    this.sink = rawSink(file, request, zeros);
   }
 
   static async create(

@@ -4,6 +4,7 @@ import { DiskImageError } from '../../disk/errors.js';
 import { ExtentColumns, Kind } from '../../disk/extents.js';
 import type { Checkpoint, ConvertTarget, TargetRequest } from '../../disk/format.js';
 import type { NativePlacement, RawSink } from '../../native.js';
+import { rawSink } from '../rawSink.js';
 import { WritableQcow2Disk } from './writable.js';
 
 /** L2 entries that one batch changes at most: its tables stay in memory until a checkpoint. */
@@ -33,17 +34,8 @@ export class InPlaceTarget implements ConvertTarget {
       },
       reach: () => disk.flush(),
     };
-    this.sink = {
-      type: 'raw',
-      fd: file.fd,
-      path: file.path,
-      shift: 0,
-      detectZeros: request.sparseSize,
-      // Zeros of allocated clusters have a place: new ones may lie where something else lay before.
-      zeros: this.#allocatesZeros ? 'write' : 'punch',
-      offload: false,
-      dropCache: request.dropCache,
-    };
+    // Zeros of allocated clusters have a place: new ones may lie where something else lay before.
+    this.sink = rawSink(file, request, this.#allocatesZeros ? 'write' : 'punch');
   }
 
   async prepare(columns: ExtentColumns): Promise<NativePlacement> {

@@ -4,6 +4,7 @@ import type { ConvertTarget, TargetRequest } from '../../disk/format.js';
 import type { NewFile } from '../../disk/newFile.js';
 import { type BatchResult, native, type RawSink } from '../../native.js';
 import { checkDeviceSize } from '../publish.js';
+import { rawSink } from '../rawSink.js';
 import { clearDevice } from './clearDevice.js';
 import { forEachCluster } from './clusterRows.js';
 import { firstPieces } from './create.js';
@@ -43,16 +44,9 @@ export class PreallocatedTarget implements ConvertTarget {
     this.#subclusters = options.extendedL2;
     this.#markZeros = request.backing;
     this.alignment = shape.clusterSize;
-    this.sink = {
-      type: 'raw',
-      fd: file.fd,
-      path: file.path,
-      shift: dataFile ? 0 : layout.dataOffset,
-      detectZeros: request.sparseSize,
-      zeros: request.sparseSize === 0 && !request.backing ? 'write' : file.isBlockDevice ? 'punch' : 'skip',
-      offload: false,
-      dropCache: request.dropCache,
-    };
+    const zeros =
+      request.sparseSize === 0 && !request.backing ? 'write' : file.isBlockDevice ? 'punch' : 'skip';
+    this.sink = rawSink(file, request, zeros, dataFile ? 0 : layout.dataOffset);
   }
 
   static async create(

@@ -5,6 +5,7 @@ import type { HostFile } from '../../disk/hostFile.js';
 import type { NewFile } from '../../disk/newFile.js';
 import type { RawSink } from '../../native.js';
 import { checkDeviceSize, createNewFile } from '../publish.js';
+import { rawSink } from '../rawSink.js';
 import { extendFile, firstBlock } from './create.js';
 import { fileHints, parseRawOptions, rawPreallocation } from './options.js';
 
@@ -22,16 +23,7 @@ class RawTarget implements ConvertTarget {
   constructor(file: HostFile, target: NewFile | undefined, isZero: boolean, request: TargetRequest) {
     this.#file = file;
     this.#target = target;
-    this.sink = {
-      type: 'raw',
-      fd: file.fd,
-      path: file.path,
-      shift: 0,
-      detectZeros: request.sparseSize,
-      zeros: request.sparseSize === 0 ? 'write' : isZero ? 'skip' : 'punch',
-      offload: false,
-      dropCache: request.dropCache,
-    };
+    this.sink = rawSink(file, request, request.sparseSize === 0 ? 'write' : isZero ? 'skip' : 'punch');
   }
 
   async accept(): Promise<void> {}
