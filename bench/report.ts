@@ -69,6 +69,12 @@ export function markdown(report: Report): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** What made the two sides of each row equal. */
+export function terms(report: Report): string {
+  const lines = report.rows.map((row) => `- **${row.name}** (${row.rounds} rounds): ${row.terms}`);
+  return `## Terms\n\n${lines.join('\n')}\n`;
+}
+
 export function text(report: Report): string {
   const table = [HEAD, ...report.rows.map(cells)];
   const widths = HEAD.map((_, column) => Math.max(...table.map((line) => line[column].length)));

@@ -1,6 +1,6 @@
 // npm run bench [-- --rounds N --only WORDS --folder DIR --write]
-// Measures basecow side by side with qemu-img and md5sum. --write updates docs/benchmark.{md,json,svg}.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// Measures basecow side by side with qemu-img and md5sum. --write updates docs/benchmark.{md,json,svg} and the README's table.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { convertCases } from './cases/convert.js';
@@ -10,7 +10,7 @@ import { overlayCases } from './cases/overlay.js';
 import { provisionCases } from './cases/provision.js';
 import { compare, type Row } from './compare.js';
 import { makeInputs } from './inputs.js';
-import { chart, makeReport, markdown, seconds, text } from './report.js';
+import { chart, makeReport, markdown, seconds, terms, text } from './report.js';
 
 const { values } = parseArgs({
   options: {
@@ -45,9 +45,15 @@ console.log(text(report));
 if (values.write) {
   const docs = fileURLToPath(new URL('../docs/', import.meta.url));
   mkdirSync(docs, { recursive: true });
-  writeFileSync(`${docs}benchmark.md`, `# Benchmark\n\n${markdown(report)}\n![chart](benchmark.svg)\n`);
+  writeFileSync(
+    `${docs}benchmark.md`,
+    `# Benchmark\n\n${markdown(report)}\n![chart](benchmark.svg)\n\n${terms(report)}`,
+  );
   writeFileSync(`${docs}benchmark.json`, `${JSON.stringify(report, null, 2)}\n`);
   writeFileSync(`${docs}benchmark.svg`, chart(report));
+  const readme = fileURLToPath(new URL('../README.md', import.meta.url));
+  const marked = /(<!-- benchmark -->\n)[^]*(<!-- \/benchmark -->)/;
+  writeFileSync(readme, readFileSync(readme, 'utf8').replace(marked, `$1${markdown(report)}$2`));
 } else {
   console.log(JSON.stringify(report));
 }
