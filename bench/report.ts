@@ -104,6 +104,7 @@ export function chart(report: Report): string {
 <text x="${(to + 6).toFixed(1)}" y="${y + 13}">${row.ratio.toFixed(row.ratio >= 10 ? 0 : 2)}×</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${left + width + 70} ${height}" font-family="sans-serif" font-size="12">
+<title>basecow against qemu-img and md5sum</title>
 <rect width="100%" height="100%" fill="white"/>
 <text x="10" y="20" font-size="14">How many times faster than the rival (log scale; qemu-img or md5sum = 1)</text>
 <line x1="${x(1).toFixed(1)}" x2="${x(1).toFixed(1)}" y1="32" y2="${height - 10}" stroke="#888"/>

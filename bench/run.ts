@@ -52,7 +52,7 @@ if (values.write) {
   writeFileSync(`${docs}benchmark.json`, `${JSON.stringify(report, null, 2)}\n`);
   writeFileSync(`${docs}benchmark.svg`, chart(report));
   const readme = fileURLToPath(new URL('../README.md', import.meta.url));
-  const marked = /(<!-- benchmark -->\n)[^]*(<!-- \/benchmark -->)/;
+  const marked = /(<!-- benchmark -->\n)[\s\S]*(<!-- \/benchmark -->)/;
   writeFileSync(readme, readFileSync(readme, 'utf8').replace(marked, `$1${markdown(report)}$2`));
 } else {
   console.log(JSON.stringify(report));
