@@ -89,7 +89,7 @@ function outcomeText(outcome: CompareOutcome): string {
 /** Exit 2: could not be opened; 3: its map could not be read; 4: its data could not be read. */
 function explained(error: unknown, first: Operand, second: Operand): unknown {
   if (!(error instanceof DiskImageError) || error.code === 'CANCELLED') return error;
-  const about = error.path === second.path && first.path !== second.path ? second : first;
+  const about = (error.image ?? error.path) === second.path && first.path !== second.path ? second : first;
   if (isOpenFailure(error)) return openError(about.name, about.path, error, EXIT_OPEN);
   if (error.code === 'CORRUPT_IMAGE' && error.operation === 'map') {
     return new CliError(`Sector allocation test failed for ${about.name}: ${error.message}`, {

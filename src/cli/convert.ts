@@ -55,6 +55,8 @@ async function conversion(
     sources,
     target: { ...(await convertTarget(words, sources)), gate: likeQemu },
     compress: words.compress,
+    compressionLevel: words.compressionLevel,
+    bytesPerSecond: words.rate,
     sparseSize: words.sparseSize,
     noCreate: words.noCreate,
     targetIsZero: words.targetIsZero,

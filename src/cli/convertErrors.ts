@@ -1,5 +1,4 @@
 import { DiskImageError } from '../disk/errors.js';
-import { resolveStoredName } from '../disk/names.js';
 import type { ConvertWords } from './convertOptions.js';
 import { CliError } from './errors.js';
 import { creationText, isOpenFailure, openError, snapshotError, systemText } from './messages.js';
@@ -20,11 +19,9 @@ export function convertError(error: unknown, words: ConvertWords, sources: reado
     return new CliError(`error while writing${place}: ${systemText(error)}`, { cause: error });
   }
   const target = words.target.replace(/^file:/, '');
-  const backing = words.backingFile ?? words.lists.values.backing_file;
-  if (backing !== undefined && error.path === resolveStoredName(backing, target)) {
-    return openError(words.target, target, error);
-  }
-  const source = sources.find(({ path }) => path === error.path && path !== target);
+  // A target's backing file, or an existing target.
+  if (error.image === target && isOpenFailure(error)) return openError(words.target, target, error);
+  const source = sources.find(({ path }) => path === (error.image ?? error.path) && path !== target);
   const creating = error.operation === 'create' || error.operation === 'publish';
   if (isOpenFailure(error) && !creating && (source || error.path !== target)) {
     const about = source ?? sources[0];

@@ -37,6 +37,7 @@ const spec = {
       ['oob-writes', 'W'],
       ['copy-range-offloading', 'C'],
       ['compress', 'c'],
+      ['compression-level', 'level', 'required'],
       ['quiet', 'q'],
     ]),
     progressOption,
@@ -57,6 +58,9 @@ export interface ConvertWords {
   snapshot?: ImageSource['snapshot'];
   sparseSize?: number;
   threads?: number;
+  compressionLevel?: number;
+  /** Bytes a second. */
+  rate?: number;
   sourceCache: string;
   targetCache: CacheMode;
   imageOpts: boolean;
@@ -93,7 +97,7 @@ export function parseConvert(args: string[], ctx: CliContext): ConvertWords | un
     json: false,
     quiet: false,
   } as ConvertWords;
-  const later: Later = { targetCache: 'unsafe', skipBroken: false, rate: 0n };
+  const later: Later = { targetCache: 'unsafe', skipBroken: false };
   const options = new VerbOptions(ctx, 'convert', args, spec);
   for (const { value, argument } of options) take(words, later, value, argument, ctx);
   checkConflicts(words, later);
@@ -107,7 +111,6 @@ export function parseConvert(args: string[], ctx: CliContext): ConvertWords | un
     return undefined;
   }
   if (target === undefined) throw new CliError('Must specify image file name');
-  if (later.rate > 0n) throw new CliError('Rate limits (-r) are not supported');
   words.sources = operands.slice(0, -1);
   words.target = target;
   words.targetCache = cacheMode(later.targetCache);
@@ -118,7 +121,6 @@ export function parseConvert(args: string[], ctx: CliContext): ConvertWords | un
 interface Later {
   targetCache: string;
   skipBroken: boolean;
-  rate: bigint;
 }
 
 const FLAGS: Readonly<Record<string, keyof ConvertWords>> = {
@@ -155,7 +157,8 @@ function take(words: ConvertWords, later: Later, value: string, argument: string
   else if (value === 'S') words.sparseSize = sparseSize(argument, warn);
   else if (value === 'p') [words.progress, words.json] = [true, argument === 'json'];
   else if (value === 'm') words.threads = coroutines(argument);
-  else if (value === 'r') later.rate = sizeArgument('rate limit', argument, warn);
+  else if (value === 'r') words.rate = rateLimit(argument, warn);
+  else if (value === 'level') words.compressionLevel = compressionLevel(argument);
   else if (value === 'skip-broken-bitmaps') later.skipBroken = true;
   else if (value === 'object') checkObject(argument);
 }
@@ -171,6 +174,17 @@ function sparseSize(text: string, warn: (message: string) => void): number {
   return Number(bytes);
 }
 
+/** 0 is no limit, and so is what no disk reaches. */
+function rateLimit(text: string, warn: (message: string) => void): number | undefined {
+  const bytes = sizeArgument('rate limit', text, warn);
+  return bytes === 0n || bytes > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(bytes);
+}
+
+function compressionLevel(text: string): number {
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  throw new CliError(`Invalid compression level '${text}': zlib has 1 to 9, zstd 1 to 19, 0 is the default`);
+}
+
 function coroutines(text: string): number {
   const count = /^\s*\+?(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text.trim().replace('+', '')) : 0;
   if (count >= 1 && count <= MAX_COROUTINES) return count;
@@ -184,6 +198,7 @@ function checkConflicts(words: ConvertWords, later: Later): void {
     [later.skipBroken && !words.bitmaps, 'Use of --skip-broken-bitmaps requires --bitmaps'],
     [words.compress && words.copyOffload, 'Cannot enable copy offloading when -c is used'],
     [words.sparseSize !== undefined && words.copyOffload, 'Cannot enable copy offloading when -S is used'],
+    [words.compressionLevel !== undefined && !words.compress, '--compression-level requires use of -c flag'],
     [words.copyOffload && words.salvage, 'Cannot use copy offloading in salvaging mode'],
     [words.targetImageOpts && !words.noCreate, '--target-image-opts requires use of -n flag'],
     [words.noCreate && words.lists.given, '-o has no effect when skipping image creation'],

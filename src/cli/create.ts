@@ -107,8 +107,7 @@ function requireTarget(words: CreateWords, prefix: string): string {
 }
 
 function creationError(error: unknown, words: CreateWords, path: string): unknown {
-  const backing = words.backingFile ?? words.lists.values.backing_file;
-  const text = creationText(error, path, backing);
+  const text = creationText(error, path);
   if (text === undefined) return error;
   const message = `${words.filename}: ${text}`;
   if (!(error instanceof DiskImageError) || error.code !== 'BACKING_FORMAT_MISSING') {

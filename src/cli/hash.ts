@@ -86,7 +86,7 @@ async function digestFile(
 export function hashErrorText(error: unknown, path: string): string {
   if (error instanceof CliError) throw error;
   const failure = toDiskImageError(error, { path, operation: 'hash' });
-  const text = failure.errno ? systemText(failure) : openCause(failure, path);
+  const text = failure.errno && !failure.layer ? systemText(failure) : openCause(failure, path);
   return `${escapedName(path).text}: ${text}`;
 }
 

@@ -1,3 +1,5 @@
+import { absentVerbs } from './verbs.js';
+
 interface VerbHelp {
   usage: string;
   /** What it does, one sentence. */
@@ -73,11 +75,17 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['-B, --backing FILE', 'DST is an overlay of FILE; only the own layer of SRC is copied'],
       ['-F, --backing-format FMT', 'format of the backing file'],
       ['-c, --compress', 'compress every cluster'],
+      [
+        '--compression-level N',
+        'with -c: zlib 1 (fast) to 9 (small), zstd 1 to 19; 0: the default, made for VM images',
+      ],
+      ['-r, --rate-limit RATE', 'copy at most RATE bytes of data a second, such as 100M'],
       ['-S, --sparse-size SIZE', 'runs of zeros of this size become holes (default 4k; 0: allocate all)'],
       ['-n, --no-create', 'write into the existing image DST'],
       ['--target-is-zero', 'with -n: DST reads as zeros already'],
       ['--target-image-opts', 'with -n: DST is driver=FMT,file.filename=PATH'],
       ['-m, --parallel N', 'threads, 1 to 16'],
+      ['--bitmaps', 'refused unless there are none to copy'],
       ['-W, --oob-writes', 'accepted; the engine always works at several places'],
       ['-C, --copy-range-offloading', 'let the kernel copy or share blocks'],
       ...PROGRESS,
@@ -158,7 +166,15 @@ const helps: Readonly<Record<string, VerbHelp>> = {
     usage: '--image-id ID --source PATH|URL --size SIZE --instances DIR --instance NAME [options]',
     about: 'Puts a bootable instance disk on a cached, verified base image.',
     options: [
-      ['--source-format FMT', 'what the source is claimed to be'],
+      ['--image-id ID', 'names the image in the cache: any text, such as its UUID'],
+      ['--source PATH|URL', 'file, or http or https address, of the image (raw, qcow2, iso)'],
+      [
+        '--size SIZE',
+        'size of the disk; larger images are refused before they are fetched. 0: size of the image',
+      ],
+      ['--instances DIR', "folder of the instances; the cache is DIR/_base, as Nova's"],
+      ['--instance NAME', 'the disk is DIR/NAME/disk'],
+      ['--source-format FMT', 'what the source is claimed to be (default: decided by content)'],
       ['--md5 HEX', 'digest that the source must have'],
       ['--sha256 HEX, --sha512 HEX', 'the same; all that are given are verified'],
       ['--image-type qcow2|raw', 'kind of the instance disk: overlay (default) or copy'],
@@ -199,11 +215,12 @@ function programHelp(programName: string): string {
     ([verb, { about }]) => `  ${verb.padEnd(10)} ${about.split('. ', 1)[0].replace(/\.$/, '')}\n`,
   );
   return (
-    `usage: ${programName} [-h | --help] [-V | --version] COMMAND [options]\n` +
+    `usage: ${programName} [-h | --help] [-V | --version] [-T | --trace EVENTS] COMMAND [options]\n` +
     "Disk images of virtual machines: qemu-img's words, and some of its own.\n\n" +
     `Commands (${programName} COMMAND --help tells more):\n${lines.join('')}\n` +
     'Sizes: bytes, or with k, M, G, T, P, E powers of 1024, such as 1.5G.\n' +
     'Cache modes: none, writeback, writethrough, directsync, unsafe.\n' +
-    'Formats: raw qcow2\n'
+    `Not yet supported: ${absentVerbs.join(', ')}.\n\n` +
+    'Supported formats: raw qcow2\n'
   );
 }

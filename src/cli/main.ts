@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 
 const { stdout, stderr } = process;
@@ -17,6 +18,19 @@ function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
 /** 128 + the signal's number, as a shell reports a program that a signal ended. */
 const signalExitCode = { SIGINT: 130, SIGTERM: 143 } as const;
 
+/**
+ * Node makes text of the words before anybody sees them; of bytes that are no UTF-8 it makes U+FFFD, and a file of
+ * another name would be meant. The kernel knows what was written.
+ */
+function refuseBrokenWords(words: readonly string[]): void {
+  const broken = words.find((word) => word.includes('\ufffd'));
+  if (broken === undefined) return;
+  const told = readFileSync('/proc/self/cmdline');
+  if (Buffer.compare(Buffer.from(told.toString()), told) === 0) return;
+  stderr.write(`${programName()}: '${broken}' is not UTF-8: names in other encodings are not supported\n`);
+  process.exit(1);
+}
+
 const controller = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
@@ -34,6 +48,7 @@ process.on('uncaughtException', (error) => {
 stdout.on('error', ignoreClosedPipe);
 stderr.on('error', ignoreClosedPipe);
 
+refuseBrokenWords(process.argv.slice(2));
 // Loaded only now: from the first moment on, signals find their handlers.
 const { runProgram } = await import('./program.js');
 const ending = await runProgram(process.argv.slice(2), {

@@ -1,6 +1,5 @@
 // DiskImageErrors in qemu-img's words. Where qemu-img has no sentence, the error's own is printed.
 import { DiskImageError } from '../disk/errors.js';
-import { resolveStoredName } from '../disk/names.js';
 import { errnoText } from './errno.js';
 import { CliError } from './errors.js';
 
@@ -9,45 +8,38 @@ export function systemText(error: DiskImageError): string {
   return (error.errno && errnoText(error.errno)) ?? error.message;
 }
 
-/** What follows `Could not open 'F': ` when opening `path` failed. */
+/** What follows `Could not open 'F': ` when opening `path` failed; QEMU repeats one sentence for every layer above. */
 export function openCause(error: DiskImageError, path: string): string {
+  return 'Could not open backing file: '.repeat(error.layer ?? 0) + ownCause(error, path);
+}
+
+/** What was wrong with the layer itself. */
+function ownCause(error: DiskImageError, path: string): string {
   switch (error.code) {
     case 'IO':
       return error.errno && isOpening(error)
-        ? inLayer(error, path, `Could not open '${error.path ?? path}': ${systemText(error)}`)
-        : inLayer(error, path, systemText(error));
-    case 'BACKING_NOT_FOUND': {
-      const cause = `Could not open '${error.path}': ${systemText(error)}`;
-      return error.message.startsWith('Data file') ? cause : `Could not open backing file: ${cause}`;
-    }
+        ? `Could not open '${error.path ?? path}': ${systemText(error)}`
+        : systemText(error);
+    case 'BACKING_NOT_FOUND':
+      return `Could not open '${error.path}': ${systemText(error)}`;
     case 'BACKING_FORMAT_UNSUPPORTED':
-      return `Could not open backing file: Unknown driver '${lastQuoted(error.message)}'`;
+      return `Unknown driver '${lastQuoted(error.message)}'`;
     case 'UNKNOWN_FORMAT':
       return `Unknown driver '${/'([^']*)'/.exec(error.message)?.[1] ?? ''}'`;
     case 'NOT_QCOW2':
-      return inLayer(error, path, 'Image is not in qcow2 format');
+      return 'Image is not in qcow2 format';
     case 'UNSUPPORTED_VERSION':
-      return inLayer(
-        error,
-        path,
-        `Unsupported qcow2 version ${/\d+/.exec(error.message.replace('qcow2', ''))?.[0]}`,
-      );
+      return `Unsupported qcow2 version ${/\d+/.exec(error.message.replace('qcow2', ''))?.[0]}`;
     case 'INVALID_ARGUMENT':
-      return inLayer(error, path, notRegular(error) ?? error.message);
+      return notRegular(error) ?? error.message;
     default:
-      return inLayer(error, path, error.message);
+      return error.message;
   }
 }
 
 /** `Could not open 'NAME': …`; `path` is what NAME resolved to. */
 export function openError(name: string, path: string, error: DiskImageError, exitCode = 1): CliError {
   return new CliError(`Could not open '${name}': ${openCause(error, path)}`, { exitCode, cause: error });
-}
-
-/** QEMU says so when the failing layer is not the image itself. */
-function inLayer(error: DiskImageError, path: string, cause: string): string {
-  const below = error.path !== undefined && error.path !== path;
-  return below ? `Could not open backing file: ${cause}` : cause;
 }
 
 function isOpening(error: DiskImageError): boolean {
@@ -83,6 +75,7 @@ const OPEN_CODES = new Set([
 /** True when the image could not even be opened (rather than read or written later). */
 export function isOpenFailure(error: DiskImageError): boolean {
   return (
+    error.layer !== undefined ||
     OPEN_CODES.has(error.code) ||
     error.operation === 'open' ||
     (error.code === 'IO' && error.syscall === 'open') ||
@@ -101,16 +94,14 @@ export function snapshotError(error: DiskImageError, format: string): CliError {
 
 const BACKING_HINT = '\nCould not open backing image.';
 
-/**
- * What follows `FILE: ` when the image `path` could not be made (`backing`: the name of its backing file); undefined
- * for what is no failure of making it.
- */
-export function creationText(error: unknown, path: string, backing?: string): string | undefined {
+/** What follows `FILE: ` when the image `path` could not be made; undefined for what is no failure of making it. */
+export function creationText(error: unknown, path: string): string | undefined {
   if (!(error instanceof DiskImageError) || error.code === 'CANCELLED') return undefined;
   if (error.message.endsWith(BACKING_HINT) && error.cause instanceof DiskImageError) {
-    return backingText(error.cause, path, backing) + BACKING_HINT;
+    return backingText(error.cause, path) + BACKING_HINT;
   }
   if (error.code === 'BACKING_FORMAT_MISSING' || error.code === 'LOCKED') return error.message;
+  if (path === '') return `Could not create '': ${errnoText('ENOENT')}`;
   if (error.code === 'IO' && error.errno) {
     const opening = error.path === undefined || error.path === path;
     return opening ? `Could not create '${path}': ${systemText(error)}` : error.message;
@@ -119,9 +110,7 @@ export function creationText(error: unknown, path: string, backing?: string): st
 }
 
 /** The backing file is what is being opened here: only failures below it are `Could not open backing file`. */
-function backingText(error: DiskImageError, path: string, backing: string | undefined): string {
-  const direct = backing === undefined ? undefined : resolveStoredName(backing, path);
-  const cause = openCause(error, error.path ?? path).replace(/^Could not open backing file: /, '');
-  const below = direct !== undefined && error.path !== undefined && error.path !== direct;
-  return below && error.path !== path ? `Could not open backing file: ${cause}` : cause;
+function backingText(error: DiskImageError, path: string): string {
+  const above = Math.max(0, (error.layer ?? 1) - 1);
+  return 'Could not open backing file: '.repeat(above) + ownCause(error, error.path ?? path);
 }

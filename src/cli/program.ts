@@ -2,7 +2,7 @@ import { DiskImageError } from '../disk/errors.js';
 import type { CliContext } from './context.js';
 import { CliError } from './errors.js';
 import { Getopt } from './getopt.js';
-import { print, reportCliError, reportError } from './output.js';
+import { print, reportCliError, reportError, reportWarning } from './output.js';
 import { HelpRequest, usageError } from './verbOptions.js';
 import { absentVerbs, verbs } from './verbs.js';
 
@@ -35,6 +35,8 @@ async function dispatch(words: readonly string[], ctx: CliContext): Promise<numb
     if (parsed.kind === 'missing') throw usageError(ctx, `missing argument for option '${parsed.word}'`);
     if (parsed.kind === 'unknown') throw usageError(ctx, `unrecognized option '${parsed.word}'`);
     if (parsed.value === 'h') throw new HelpRequest('');
+    if (parsed.value === 'T')
+      reportWarning(ctx, `there are no trace events: '${parsed.argument}' is ignored`);
     if (parsed.value === 'V') {
       const { versionText } = await import('./version.js');
       print(ctx, versionText(ctx.programName));
@@ -60,7 +62,7 @@ async function report(error: unknown, ctx: CliContext): Promise<number | 'cancel
   }
   if (ctx.signal.aborted && isCancelled(error)) return 'cancelled';
   if (error instanceof CliError) reportCliError(ctx, error);
-  else reportError(ctx, sentence(error));
+  else reportError(ctx, await sentence(error));
   if (process.env.BASECOW_DEBUG === '1' && error instanceof Error) ctx.stderr.write(`${debugText(error)}\n`);
   return error instanceof CliError ? error.exitCode : 1;
 }
@@ -69,7 +71,13 @@ function isCancelled(error: unknown): boolean {
   return error instanceof DiskImageError && error.code === 'CANCELLED';
 }
 
-function sentence(error: unknown): string {
+/** Failed system calls are told as the C library tells them, not in Node's words. */
+async function sentence(error: unknown): Promise<string> {
+  if (error instanceof DiskImageError && error.errno && error.message.startsWith(`${error.errno}: `)) {
+    const { systemText } = await import('./messages.js');
+    const { path = error.path } = (error.cause ?? {}) as NodeJS.ErrnoException;
+    return path === undefined ? systemText(error) : `'${path}': ${systemText(error)}`;
+  }
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -42,6 +42,10 @@ export interface DiskImageErrorDetails {
   errno?: string;
   /** System call for `IO`. */
   syscall?: string;
+  /** The image that was asked for when it, or a layer below it, could not be opened. */
+  image?: string;
+  /** Which layer of `image` could not be opened: 0 itself, 1 its backing file, … */
+  layer?: number;
   cause?: unknown;
 }
 
@@ -54,6 +58,8 @@ export class DiskImageError extends Error {
   readonly operation?: string;
   readonly errno?: string;
   readonly syscall?: string;
+  readonly image?: string;
+  readonly layer?: number;
 
   constructor(code: DiskImageErrorCode, message: string, details: DiskImageErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -63,7 +69,17 @@ export class DiskImageError extends Error {
     this.operation = details.operation;
     this.errno = details.errno;
     this.syscall = details.syscall;
+    this.image = details.image;
+    this.layer = details.layer;
   }
+}
+
+/** Notes which layer of which chain could not be opened. What an inner layer noted stays. */
+export function noteLayer(
+  error: DiskImageError,
+  { image, layer }: Pick<DiskImageErrorDetails, 'image' | 'layer'>,
+): DiskImageError {
+  return Object.assign(error, { image: error.image ?? image, layer: error.layer ?? layer });
 }
 
 interface SystemErrorLike {

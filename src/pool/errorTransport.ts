@@ -10,6 +10,8 @@ export interface PackedError {
   operation?: string;
   errno?: string;
   syscall?: string;
+  image?: string;
+  layer?: number;
   cause?: PackedError | Error;
   /** Of an AggregateError. */
   errors?: PackedError[];
@@ -17,8 +19,10 @@ export interface PackedError {
 
 export function packError(thrown: unknown): PackedError {
   const error = toDiskImageError(thrown);
-  const { code, message, stack, path, offset, operation, errno, syscall, cause } = error;
-  return { code, message, stack, path, offset, operation, errno, syscall, ...packCause(cause) };
+  const { code, message, stack, cause } = error;
+  const { path, offset, operation, errno, syscall, image, layer } = error;
+  const details = { path, offset, operation, errno, syscall, image, layer };
+  return { code, message, stack, ...details, ...packCause(cause) };
 }
 
 function packCause(cause: unknown): Pick<PackedError, 'cause' | 'errors'> {

@@ -138,7 +138,7 @@ const calls: Call[] = [
         compress: true,
         compressionLevel: 99,
       }),
-    /from 0 to 9, received 99/,
+    /level 99 is not one of zlib's: 1 to 9/,
   ],
   [
     'compare',

@@ -15,7 +15,7 @@ import { PreallocatedTarget } from './preallocatedTarget.js';
 export async function createQcow2Target(path: string, request: TargetRequest): Promise<ConvertTarget> {
   const options = checkQcow2Options(parseQcow2Options(request.options, path), path);
   const shape = geometry(options, request.size, path);
-  if (request.compress) checkCompression(options, path);
+  if (request.compress) checkCompression(options, request.compressionLevel, path);
   const target = await createNewFile(path, request.lock, options.hints);
   try {
     return await buildTarget(target, options, shape, request);
@@ -36,7 +36,18 @@ function buildTarget(
   return PackedTarget.create(target, options, shape, request);
 }
 
-function checkCompression(options: Qcow2Options, path: string): void {
+const HIGHEST_LEVEL = { zlib: 9, zstd: 19 } as const;
+
+function checkCompression(options: Qcow2Options, level: number | undefined, path: string): void {
+  const { compressionType } = options;
+  const highest = HIGHEST_LEVEL[compressionType];
+  if (level !== undefined && !(Number.isInteger(level) && level >= 0 && level <= highest)) {
+    throw new DiskImageError(
+      'INVALID_ARGUMENT',
+      `Compression level ${level} is not one of ${compressionType}'s: 1 to ${highest}, or 0 for the default`,
+      { path, operation: 'convert' },
+    );
+  }
   if (options.preallocation !== 'off') {
     throw new DiskImageError(
       'INVALID_ARGUMENT',

@@ -5,6 +5,7 @@ import type { CreateOptionSpec, CreateOptions } from '../../disk/format.js';
 import type { FileHints } from '../../disk/newFile.js';
 import { invalid, OptionValues } from '../optionText.js';
 import { fileHints, protocolOptions } from '../raw/options.js';
+import { backingFormats } from './backingFormats.js';
 import { MAX_BACKING_NAME } from './constants.js';
 
 export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
@@ -115,6 +116,10 @@ export function checkQcow2Options(values: OptionValues, path: string): Qcow2Opti
     'v3',
     path,
   );
+  const backingFormat = values.text('backing_fmt');
+  if (backingFormat !== undefined && !backingFormats.has(backingFormat)) {
+    throw invalid(`Parameter 'backing-fmt' does not accept value '${backingFormat}'`, path);
+  }
   const preallocation = oneOf(
     values,
     'preallocation',
@@ -134,7 +139,6 @@ export function checkQcow2Options(values: OptionValues, path: string): Qcow2Opti
   const extendedL2 = values.flag('extended_l2');
   const lazyRefcounts = values.flag('lazy_refcounts');
   const backingFile = values.text('backing_file');
-  const backingFormat = values.text('backing_fmt');
   const dataFile = values.text('data_file');
   const dataFileRaw = values.flag('data_file_raw');
   const needsV3 = (what: string, verb: string) => {
