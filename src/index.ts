@@ -76,6 +76,7 @@ export { type InfoRequest, info, infoChain } from './operations/info.js';
 export type { JobSettings } from './operations/job.js';
 export { type MapEntry, type MapRequest, map, mapAll } from './operations/map.js';
 export { type MeasureImageRequest, measure } from './operations/measure.js';
+export type { ProgressListener } from './operations/progressReport.js';
 export { type ResizeImageOptions, type ResizeOutcome, resizeImage } from './operations/resize.js';
 export type { CacheMode, ImageSource } from './operations/source.js';
 export type { PoolJobSettings, PoolOptions } from './pool/jobPool.js';
