@@ -62,7 +62,6 @@ t.test('what is not there is refused by name', async (t) => {
       ['check', '-r', 'all', 'a.qcow2'],
       'qemu-img: Repair is not supported: check finds faults and changes nothing\n',
     ],
-
     [['convert', '-O', 'vmdk', 'a.qcow2', 'out'], "qemu-img: Unknown file format 'vmdk'\n"],
     [['info', '-f', 'vmdk', 'a.qcow2'], "qemu-img: Could not open 'a.qcow2': Unknown driver 'vmdk'\n"],
     [['info', 'nbd:localhost:1'], "qemu-img: Could not open 'nbd:localhost:1': Unknown protocol 'nbd'\n"],
@@ -71,6 +70,65 @@ t.test('what is not there is refused by name', async (t) => {
     t.strictSame(await runHere(words), { status: 1, stdout: '', stderr }, words.join(' '));
   }
   t.notOk(existsSync('out'), 'nothing is made');
+});
+
+t.test('names that are no UTF-8 are refused: Node would hand over another name', async (t) => {
+  const broken = ["$'\\xff\\xfe.raw'", "$'a\\xc3'"];
+  for (const name of broken) {
+    const ran = tryRun('bash', ['-c', `"$0" "$1" create -q ${name} 1M`, process.execPath, BASECOW]);
+    t.match(ran, { status: 1, stdout: '' });
+    t.match(ran.stderr, /^basecow: '.*\ufffd.*' is not UTF-8: names in other encodings are not supported\n$/);
+  }
+  t.notOk(readdirSync('.').some((name) => name.includes('\ufffd')));
+  const told = tryRun(process.execPath, [BASECOW, 'create', '-q', 'real\ufffd.raw', '1M']);
+  t.match(told, { status: 0, stderr: '' }, 'a name that has U+FFFD itself');
+  t.ok(existsSync('real\ufffd.raw'));
+});
+
+t.test('trace events: there are none', async (t) => {
+  const plain = await runHere(['info', 'a.qcow2']);
+  const traced = await runHere(['-T', 'qcow2_*', 'info', 'a.qcow2']);
+  t.equal(traced.stdout, plain.stdout);
+  t.match(traced, {
+    status: 0,
+    stderr: "qemu-img: warning: there are no trace events: 'qcow2_*' is ignored\n",
+  });
+});
+
+t.test('--compression-level', async (t) => {
+  const compressed = (...words: string[]) =>
+    runHere(['convert', '-O', 'qcow2', ...words, 'a.qcow2', 'level']);
+  const refused: [words: string[], stderr: RegExp][] = [
+    [['--compression-level', '3'], /^qemu-img: --compression-level requires use of -c flag\n$/],
+    [['-c', '--compression-level', 'best'], /Invalid compression level 'best'/],
+    [['-c', '--compression-level', '10'], /Compression level 10 is not one of zlib's: 1 to 9/],
+    [['-c', '--compression-level', '20', '-o', 'compression_type=zstd'], /20 is not one of zstd's: 1 to 19/],
+  ];
+  for (const [words, stderr] of refused) t.match(await compressed(...words), { status: 1, stderr });
+  t.notOk(existsSync('level'));
+  for (const level of ['1', '9']) {
+    t.match(await compressed('-c', '--compression-level', level), { status: 0, stderr: '' });
+    t.match(run('qemu-img', ['compare', 'a.qcow2', 'level']), 'Images are identical.');
+  }
+});
+
+t.test('-r: data goes at its rate', async (t) => {
+  const begun = performance.now();
+  const slow = ['convert', '-r', '8M', '-f', 'raw', '-O', 'qcow2', 'slow.raw', 'slow.qcow2'];
+  writeFileSync('slow.raw', Buffer.concat(Array.from({ length: 5 }, () => noise)));
+  t.match(await runHere(slow), { status: 0, stderr: '' });
+  // The last portion need not be waited for.
+  t.ok(performance.now() - begun >= (5 / 8 - 2 / 8) * 1000);
+  t.match(run('qemu-img', ['compare', 'slow.raw', 'slow.qcow2']), 'Images are identical.');
+  t.match(
+    await runHere(['convert', '-r', '0', '-f', 'raw', 'slow.raw', 'fast.raw']),
+    { status: 0 },
+    'no limit',
+  );
+  t.match(await runHere(['convert', '-r', 'x', 'slow.raw', 'no']), {
+    status: 1,
+    stderr: /Invalid rate limit/,
+  });
 });
 
 t.test('--bitmaps: refused where there are some, nothing made', async (t) => {
