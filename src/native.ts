@@ -326,4 +326,16 @@ export interface NativeAddon {
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** The addon. One instance per environment (main thread or worker); it shares nothing with the others. */
-export const native: NativeAddon = bindings({ bindings: 'basecow', module_root: root });
+export const native: NativeAddon = load();
+
+function load(): NativeAddon {
+  try {
+    return bindings({ bindings: 'basecow', module_root: root });
+  } catch (cause) {
+    // `bindings` lists every place it looked at; what helps is how to make the file.
+    throw new Error(
+      `The basecow addon can't be loaded from ${root}build/Release/basecow.node for Node.js ${process.version} (npm rebuild basecow builds it)`,
+      { cause },
+    );
+  }
+}
