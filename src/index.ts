@@ -67,11 +67,18 @@ export { engineInfo } from './operations/engineInfo.js';
 export {
   type ChunkDigests,
   chunkDigest,
-  type HashAlgorithm,
   type HashOutcome,
   type HashRequest,
   hash,
 } from './operations/hash.js';
+export { type HashAlgorithm, hashAlgorithms } from './operations/hashAlgorithms.js';
+export { type HashedFile, type HashFilesSettings, hashFiles } from './operations/hashFiles.js';
+export {
+  type ByteRange,
+  type HashRangesRequest,
+  hashRanges,
+  type RangeDigests,
+} from './operations/hashRanges.js';
 export { type InfoRequest, info, infoChain } from './operations/info.js';
 export type { JobSettings } from './operations/job.js';
 export { type MapEntry, type MapRequest, map, mapAll } from './operations/map.js';

@@ -46,9 +46,17 @@ const Evp& Api() {
 }  // namespace
 
 size_t ShaSize(std::string_view algorithm) {
-  if (algorithm == "sha1") return 20;
-  if (algorithm == "sha256") return 32;
-  if (algorithm == "sha512") return 64;
+  static constexpr struct {
+    std::string_view name;
+    size_t size;
+  } kKnown[] = {
+      {"sha1", 20},       {"sha224", 28},     {"sha256", 32},     {"sha384", 48},    {"sha512", 64},
+      {"sha512-224", 28}, {"sha512-256", 32}, {"sha3-224", 28},   {"sha3-256", 32},  {"sha3-384", 48},
+      {"sha3-512", 64},   {"blake2b512", 64}, {"blake2s256", 32}, {"ripemd160", 20}, {"sm3", 32},
+  };
+  for (const auto& known : kKnown) {
+    if (known.name == algorithm) return known.size;
+  }
   return 0;
 }
 

@@ -1,4 +1,4 @@
-// SHA-1 and SHA-2 by the OpenSSL that the Node process carries, found by name at run time.
+// SHA and other digests by the OpenSSL that the Node process carries, found by name at run time.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,8 @@ class Sha {
   Sha(const Sha&) = delete;
   Sha& operator=(const Sha&) = delete;
 
-  /// `algorithm`: sha1, sha256 or sha512. Starts a new digest, dropping one under way.
+  /// `algorithm`: a name that ShaSize knows. ENOSYS when OpenSSL does not offer it. Starts a new digest,
+  /// dropping one under way.
   Status Start(std::string_view algorithm);
   Status Update(const void* data, size_t length);
   /// Writes Size() bytes; Start() again before the next digest.
@@ -34,7 +35,7 @@ class Sha {
   size_t size_ = 0;
 };
 
-/// Digest length in bytes; 0 = not one of ours.
+/// Digest length in bytes (sha1, sha2, sha3, blake2, ripemd160, sm3 by OpenSSL's names); 0 = not one of ours.
 size_t ShaSize(std::string_view algorithm);
 
 /// Such as `OpenSSL 3.0.17`; nullptr when the process carries none.

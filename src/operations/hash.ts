@@ -2,7 +2,8 @@ import { DiskImageError } from '../disk/errors.js';
 import { Batches } from './batches.js';
 import { ChunkCollector } from './chunkCollector.js';
 import type { GuestMap } from './guestMap.js';
-import { checkHashRequest, isHashable } from './hashRules.js';
+import type { HashAlgorithm } from './hashAlgorithms.js';
+import { checkHashRequest, chunkAlgorithmOf, isHashable } from './hashRules.js';
 import { hashStream } from './hashStream.js';
 import { openHostMap } from './hostMap.js';
 import { type Job, type JobSettings, runJob } from './job.js';
@@ -10,7 +11,7 @@ import { runTransfer } from './pipeline.js';
 import { segmentSize } from './segment.js';
 import { type CacheMode, dropsCache, type ImageSource, openSource, refuseShrunk } from './source.js';
 
-export type HashAlgorithm = 'md5' | 'sha1' | 'sha256' | 'sha512';
+export type { HashAlgorithm } from './hashAlgorithms.js';
 
 export interface HashRequest extends Omit<ImageSource, 'format'> {
   /** A file, block device, pipe …; `-` is standard input. */
@@ -18,10 +19,18 @@ export interface HashRequest extends Omit<ImageSource, 'format'> {
   /** Digest what the guest would read of this image instead of the file's own bytes; `format` is needed then. */
   guest?: boolean;
   format?: string;
-  /** Default `['md5']`; computed in one pass. */
+  /** Of the whole. Default `['md5']`; computed in one pass. May be empty when chunks are digested. */
   algorithms?: readonly HashAlgorithm[];
-  /** Bytes; also digest every chunk of this size (the last may be shorter) with the first algorithm. */
+  /** Bytes, 512 or more; also digest every chunk of this size (the last may be shorter). */
   chunkSize?: number;
+  /** Of the chunks; default the first of `algorithms`, or md5. */
+  chunkAlgorithm?: HashAlgorithm;
+  /**
+   * Takes the chunk digests as they come instead of having them all in the outcome, so that their number has no limit:
+   * raw digests one after another, in the order of the chunks without a gap, `first` the index of the first of them.
+   * The bytes are the callee's until it returns. What it throws ends the operation.
+   */
+  onChunks?: (digests: Uint8Array, first: number) => void;
   cache?: CacheMode;
 }
 
@@ -43,8 +52,11 @@ export interface HashOutcome {
   chunks?: ChunkDigests;
 }
 
-/** Digest of chunk `index` in lower-case hexadecimal. @throws INVALID_ARGUMENT when there is no such chunk. */
-export function chunkDigest(chunks: ChunkDigests, index: number): string {
+/**
+ * Digest of chunk (or range) `index` in lower-case hexadecimal.
+ * @throws INVALID_ARGUMENT when there is no such chunk.
+ */
+export function chunkDigest(chunks: Pick<ChunkDigests, 'count' | 'digests'>, index: number): string {
   if (!Number.isInteger(index) || index < 0 || index >= chunks.count) {
     throw new DiskImageError('INVALID_ARGUMENT', `There is no chunk ${index} among ${chunks.count}`, {
       operation: 'hash',
@@ -100,13 +112,14 @@ async function digest(
   job: Job,
 ): Promise<HashOutcome> {
   const { algorithms = ['md5'], chunkSize = 0 } = request;
+  const chunkAlgorithm = chunkSize ? [chunkAlgorithmOf(request)] : [];
   const size = map.virtualSize;
   const collected = new ChunkCollector(request, size);
   job.control.total = size;
   const batches = new Batches(map, { alignment: segment, data: MAX_BATCH_DATA, span: MAX_BATCH_SPAN });
   const totals = await runTransfer(job, {
     options: {
-      sink: { type: 'digest', algorithms: [...algorithms], chunkSize },
+      sink: { type: 'digest', algorithms: [...new Set([...chunkAlgorithm, ...algorithms])], chunkSize },
       segment,
       shortRead,
       dropSourceCache: dropsCache(request.cache),

@@ -1,20 +1,13 @@
 import { stat } from 'node:fs/promises';
-import { requireArray, requireObject, requireString } from '../disk/arguments.js';
+import { requireArray, requireFunction, requireObject, requireString } from '../disk/arguments.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { divideUp } from '../disk/offsets.js';
-import type { HashAlgorithm, HashRequest } from './hash.js';
+import type { HashRequest } from './hash.js';
+import { algorithmRefusal, digestBytes, type HashAlgorithm } from './hashAlgorithms.js';
 import { checkCacheMode } from './source.js';
 
-/** Bytes per digest. */
-export const digestBytes: Readonly<Record<HashAlgorithm, number>> = {
-  md5: 16,
-  sha1: 20,
-  sha256: 32,
-  sha512: 64,
-};
-
 /** Bytes of chunk digests that one job keeps: four million of MD5. */
-const MAX_CHUNK_DIGESTS = 64 * 2 ** 20;
+export const MAX_DIGESTS = 64 * 2 ** 20;
 
 /** @throws INVALID_ARGUMENT */
 export function checkHashRequest(request: HashRequest): void {
@@ -22,26 +15,49 @@ export function checkHashRequest(request: HashRequest): void {
   requireString(request.path, 'path', 'hash');
   if (request.algorithms !== undefined) requireArray(request.algorithms, 'algorithms', 'hash');
   checkCacheMode(request.cache, 'cache', 'hash');
-  const { algorithms = ['md5'], chunkSize, guest, format, path } = request;
+  requireFunction(request.onChunks, 'onChunks', 'hash');
+  const { algorithms = ['md5'], chunkSize, chunkAlgorithm, path } = request;
   const refuse = (message: string): never => {
     throw new DiskImageError('INVALID_ARGUMENT', message, { path, operation: 'hash' });
   };
-  if (algorithms.length === 0) refuse('hash needs at least one algorithm');
-  for (const name of algorithms) {
-    if (!Object.hasOwn(digestBytes, name)) {
-      refuse(`Unknown digest algorithm '${name}' (known: ${Object.keys(digestBytes).join(', ')})`);
-    }
+  if (algorithms.length === 0 && chunkSize === undefined) {
+    refuse('hash needs at least one algorithm, or a chunkSize');
+  }
+  for (const name of chunkAlgorithm === undefined ? algorithms : [...algorithms, chunkAlgorithm]) {
+    const refusal = algorithmRefusal(name);
+    if (refusal) refuse(refusal);
+  }
+  if (chunkSize === undefined && (chunkAlgorithm !== undefined || request.onChunks)) {
+    refuse('chunkAlgorithm and onChunks are of use with chunkSize only');
   }
   if (new Set(algorithms).size !== algorithms.length)
     refuse(`An algorithm is named twice: ${algorithms.join(', ')}`);
   if (chunkSize !== undefined && !(Number.isSafeInteger(chunkSize) && chunkSize >= 512)) {
     refuse(`chunkSize must be a whole number of bytes, at least 512, not ${chunkSize}`);
   }
+  checkGuestRequest(request);
+}
+
+/** @throws INVALID_ARGUMENT */
+export function checkGuestRequest({
+  guest,
+  format,
+  snapshot,
+  path,
+}: Pick<HashRequest, 'guest' | 'format' | 'snapshot' | 'path'>): void {
+  const refuse = (message: string): never => {
+    throw new DiskImageError('INVALID_ARGUMENT', message, { path, operation: 'hash' });
+  };
   if (guest && format === undefined) refuse(`The format of '${path}' is needed to read it as a guest would`);
   if (guest && path === '-') refuse('A guest disk cannot be read from standard input');
-  if (!guest && (format !== undefined || request.snapshot !== undefined)) {
+  if (!guest && (format !== undefined || snapshot !== undefined)) {
     refuse('format and snapshot are of use with guest only');
   }
+}
+
+/** What the chunks of `request` are digested with. */
+export function chunkAlgorithmOf({ chunkAlgorithm, algorithms }: HashRequest): HashAlgorithm {
+  return chunkAlgorithm ?? algorithms?.[0] ?? 'md5';
 }
 
 /** True for what the engine reads itself: block devices, and regular files that tell their size (those of /proc do not). */
@@ -56,12 +72,12 @@ export async function isHashable(path: string): Promise<boolean> {
 }
 
 /** @throws LIMIT_EXCEEDED */
-export function checkChunkCount(request: HashRequest, size: number, algorithm: HashAlgorithm): void {
-  const bytes = divideUp(size, request.chunkSize!) * digestBytes[algorithm];
-  if (bytes <= MAX_CHUNK_DIGESTS) return;
+export function checkChunkCount(request: HashRequest, size: number): void {
+  const bytes = divideUp(size, request.chunkSize!) * digestBytes[chunkAlgorithmOf(request)];
+  if (request.onChunks || bytes <= MAX_DIGESTS) return;
   throw new DiskImageError(
     'LIMIT_EXCEEDED',
-    `Chunks of ${request.chunkSize} bytes of ${size} need ${bytes} bytes of digests; the limit is ${MAX_CHUNK_DIGESTS}`,
+    `Chunks of ${request.chunkSize} bytes of ${size} need ${bytes} bytes of digests; the limit is ${MAX_DIGESTS}`,
     { path: request.path, operation: 'hash' },
   );
 }

@@ -7,8 +7,9 @@ import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { ChunkCollector } from './chunkCollector.js';
-import type { HashAlgorithm, HashOutcome, HashRequest } from './hash.js';
-import { checkChunkCount } from './hashRules.js';
+import type { HashOutcome, HashRequest } from './hash.js';
+import type { HashAlgorithm } from './hashAlgorithms.js';
+import { checkChunkCount, chunkAlgorithmOf } from './hashRules.js';
 import type { Job } from './job.js';
 
 const open = promisify(openWithCallback);
@@ -17,7 +18,7 @@ const open = promisify(openWithCallback);
 export async function hashStream(request: HashRequest, job: Job): Promise<HashOutcome> {
   const { path, algorithms = ['md5'] } = request;
   const whole = algorithms.map((name) => createHash(name));
-  const chunks = request.chunkSize ? new StreamChunks(request, request.chunkSize, algorithms[0]) : undefined;
+  const chunks = request.chunkSize ? new StreamChunks(request, request.chunkSize) : undefined;
   const stream = await openStream(path);
   // A reader that waits for a pipe looks at no flag: the watch tears the stream away from it.
   const watch = setInterval(() => job.control.cancelled && stream.destroy(cancelError()), 20);
@@ -75,16 +76,16 @@ class StreamChunks {
   #filled = 0;
   #total = 0;
 
-  constructor(request: HashRequest, size: number, algorithm: HashAlgorithm) {
+  constructor(request: HashRequest, size: number) {
     this.#request = request;
     this.#size = size;
-    this.#algorithm = algorithm;
+    this.#algorithm = chunkAlgorithmOf(request);
     this.#collector = new ChunkCollector(request);
   }
 
   update(piece: Buffer): void {
     this.#total += piece.length;
-    checkChunkCount(this.#request, this.#total, this.#algorithm);
+    checkChunkCount(this.#request, this.#total);
     for (let at = 0; at < piece.length; ) {
       const take = Math.min(piece.length - at, this.#size - this.#filled);
       this.#current ??= createHash(this.#algorithm);

@@ -14,6 +14,8 @@ import {
   type OverlayRequest,
 } from '../operations/createOverlays.js';
 import { type HashOutcome, type HashRequest, hash } from '../operations/hash.js';
+import { type HashedFile, hashFiles } from '../operations/hashFiles.js';
+import { type HashRangesRequest, hashRanges, type RangeDigests } from '../operations/hashRanges.js';
 import { type InfoRequest, info, infoChain } from '../operations/info.js';
 import type { JobSettings } from '../operations/job.js';
 import { type MapEntry, type MapRequest, mapAll } from '../operations/map.js';
@@ -45,6 +47,8 @@ export interface PoolOperations {
   convert: [Sendable<ConvertRequest>, ConvertOutcome];
   compare: [Sendable<CompareRequest>, CompareOutcome];
   hash: [Sendable<HashRequest>, HashOutcome];
+  hashRanges: [Sendable<Omit<HashRangesRequest, 'ranges'>> & Pick<HashRangesRequest, 'ranges'>, RangeDigests];
+  hashFiles: [{ files: readonly Sendable<HashRequest>[] }, HashedFile[]];
   check: [Sendable<CheckRequest>, CheckOutcome];
   info: [Sendable<InfoRequest>, DiskInfo];
   infoChain: [Sendable<InfoRequest>, DiskInfo[]];
@@ -66,11 +70,20 @@ type Table = {
 };
 
 type PackedOutcome = Omit<OverlayOutcome, 'error'> & { error?: PackedError };
+type PackedFile = Omit<HashedFile, 'error'> & { error?: PackedError };
 
 export const poolOperations: Table = {
   convert: { run: convert },
   compare: { run: compare },
   hash: { run: hash },
+  hashRanges: { run: hashRanges },
+  hashFiles: {
+    run: ({ files }, settings) => hashFiles(files, settings),
+    pack: (files): PackedFile[] =>
+      files.map(({ error, ...rest }) => (error ? { ...rest, error: packError(error) } : rest)),
+    unpack: (files: PackedFile[]) =>
+      files.map(({ error, ...rest }) => (error ? { ...rest, error: unpackError(error) } : rest)),
+  },
   check: { run: check },
   info: { run: info },
   infoChain: { run: infoChain },

@@ -18,6 +18,8 @@ export class Pool extends JobPool {
   readonly convert = this.#method('convert');
   readonly compare = this.#method('compare');
   readonly hash = this.#method('hash');
+  readonly hashRanges = this.#method('hashRanges');
+  readonly hashFiles = this.#method('hashFiles');
   readonly check = this.#method('check');
   readonly info = this.#method('info');
   readonly infoChain = this.#method('infoChain');

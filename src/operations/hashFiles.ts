@@ -1,0 +1,90 @@
+import { requireArray, requireFunction } from '../disk/arguments.js';
+import { JobControl } from '../disk/control.js';
+import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+import { type HashOutcome, type HashRequest, hash } from './hash.js';
+import { checkHashRequest } from './hashRules.js';
+import { type Job, type JobSettings, runJob } from './job.js';
+
+/** What became of one file: `outcome` or `error`. */
+export interface HashedFile {
+  path: string;
+  outcome?: HashOutcome;
+  error?: DiskImageError;
+}
+
+export interface HashFilesSettings extends JobSettings {
+  /** Each file as soon as it and all before it are done. What it throws ends the operation. */
+  onFile?: (file: HashedFile, index: number) => void;
+}
+
+/**
+ * Digests many files at once; results are in the order of the requests. A file that fails leaves the others alone. Progress
+ * counts files.
+ * @throws INVALID_ARGUMENT for a request that is none, before anything is read; CANCELLED.
+ */
+export function hashFiles(
+  files: readonly HashRequest[],
+  settings: HashFilesSettings = {},
+): Promise<HashedFile[]> {
+  return runJob('hash', settings, async (job) => {
+    requireArray(files, 'files', 'hash');
+    requireFunction(settings.onFile, 'onFile', 'hash');
+    for (const file of files) checkHashRequest(file);
+    job.control.total = files.length;
+    const report = new InOrder(files.length, settings.onFile);
+    let next = 0;
+    const lane = async () => {
+      while (next < files.length) {
+        const index = next++;
+        report.done(index, await hashOne(files[index], job));
+        job.control.advance(1);
+      }
+    };
+    const lanes = Array.from({ length: Math.min(job.threads, files.length) }, lane);
+    // All lanes are over when this is.
+    const failed = (await Promise.allSettled(lanes)).find((one) => one.status === 'rejected');
+    if (failed) throw failed.reason;
+    return report.files;
+  });
+}
+
+async function hashOne(request: HashRequest, job: Job): Promise<HashedFile> {
+  const { path } = request;
+  job.throwIfCancelled();
+  const control = new JobControl();
+  const watch = setInterval(() => job.control.cancelled && control.cancel(), 20);
+  try {
+    return { path, outcome: await hash(request, { threads: 1, control }) };
+  } catch (error) {
+    job.throwIfCancelled();
+    return { path, error: toDiskImageError(error, { path, operation: 'hash' }) };
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+class InOrder {
+  readonly files: HashedFile[];
+  readonly #tell: HashFilesSettings['onFile'];
+  #told = 0;
+
+  constructor(count: number, tell: HashFilesSettings['onFile']) {
+    this.files = new Array(count);
+    this.#tell = tell;
+  }
+
+  done(index: number, file: HashedFile): void {
+    this.files[index] = file;
+    for (; this.files[this.#told]; this.#told++) {
+      try {
+        this.#tell?.(this.files[this.#told], this.#told);
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new DiskImageError('INVALID_ARGUMENT', `onFile failed: ${reason}`, {
+          operation: 'hash',
+          cause,
+        });
+      }
+    }
+  }
+}
