@@ -19,6 +19,19 @@ const PROGRESS: VerbHelp['options'] = [
 ];
 
 const helps: Readonly<Record<string, VerbHelp>> = {
+  'bench-vs': {
+    usage: '[--rival PATH] [--dir DIR] [--size SIZE] [--rounds N] [--output human|json] [-q]',
+    about:
+      'Measures basecow against qemu-img on this machine, with a disk made up for it. The one verb that runs other programs.',
+    options: [
+      ['--rival PATH', 'the qemu-img to measure against (default: the one in PATH)'],
+      ['--dir DIR', 'where to measure; nothing is left there (default: the folder for temporary files)'],
+      ['--size SIZE', 'of the disk, a multiple of 1M (default: 256M); up to eight times as much is needed'],
+      ['--rounds N', 'rounds of each row that count (default: 3)'],
+      ...OUTPUT,
+      ['-q, --quiet', 'no line for each row on stderr'],
+    ],
+  },
   cache: {
     usage: 'list|verify|remove --instances DIR [options]',
     about: 'Lists, verifies or removes base images of the cache. What is in use is never removed.',

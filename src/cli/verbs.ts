@@ -2,6 +2,7 @@ import type { VerbModule } from './context.js';
 
 /** Every verb and its module, loaded only when the verb is called: start-up time is the one module's. */
 export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
+  'bench-vs': () => import('./benchVs.js'),
   cache: () => import('./cache.js'),
   check: () => import('./check.js'),
   compare: () => import('./compare.js'),
