@@ -27,7 +27,7 @@ Napi::Value EngineInfo(const Napi::CallbackInfo& info) {
   result.Set("deflate", DeflateLibrary());
   result.Set("zstd", TextOrNull(env, ZstdLibrary()));
   result.Set("sha", TextOrNull(env, sha == nullptr ? "" : sha));
-  result.Set("md5", Engine::Of(env).md5().name);
+  result.Set("md5", Md5Choice());
   result.Set("zeroScan", ZeroScanName());
   return result;
 }

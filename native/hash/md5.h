@@ -1,38 +1,27 @@
-// MD5 (RFC 1321), one stream or two at once over the same bytes (whole file and chunk in one pass).
+// MD5 (RFC 1321): one stream, or two at once over the same bytes (whole file and chunk in one pass). For
+// more, see md5_many.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "hash/md5_kernels.h"
 
 namespace basecow {
 
 inline constexpr size_t kMd5Bytes = 16;
 inline constexpr size_t kMd5Block = 64;
 
-/// What compresses blocks. `two` advances two independent states over `blocks` blocks each.
-/// The seam for kernels in vector instructions: a table is chosen once per environment.
-struct Md5Kernels {
-  void (*one)(uint32_t state[4], const uint8_t* data, size_t blocks);
-  void (*two)(uint32_t first[4], const uint8_t* first_data, uint32_t second[4], const uint8_t* second_data,
-              size_t blocks);
-  const char* name;
-};
-
-/// Scalar kernels in plain C++; right on every CPU.
-const Md5Kernels& PortableMd5Kernels();
-/// The best table for this machine.
-const Md5Kernels& PickMd5Kernels();
-
 class Md5 {
  public:
-  explicit Md5(const Md5Kernels& kernels = PortableMd5Kernels()) : kernels_(&kernels) { Reset(); }
+  explicit Md5(const Md5Kernels& kernels = PickMd5Kernels()) : kernels_(&kernels) { Reset(); }
   void Reset();
   void Update(const void* data, size_t length);
   /// Writes the digest and resets.
   void Final(uint8_t digest[kMd5Bytes]);
 
  private:
-  friend class Md5Pair;
+  friend struct Md5Access;
   const Md5Kernels* kernels_;
   uint32_t state_[4];
   /// Bytes hashed so far; length_ % 64 of them wait in pending_.
@@ -45,7 +34,7 @@ class Md5 {
 /// other.
 class Md5Pair {
  public:
-  explicit Md5Pair(const Md5Kernels& kernels = PortableMd5Kernels()) : first_(kernels), second_(kernels) {}
+  explicit Md5Pair(const Md5Kernels& kernels = PickMd5Kernels()) : first_(kernels), second_(kernels) {}
   void Update(const void* data, size_t length);
   void FinalFirst(uint8_t digest[kMd5Bytes]) { first_.Final(digest); }
   void FinalSecond(uint8_t digest[kMd5Bytes]) { second_.Final(digest); }

@@ -16,10 +16,11 @@ struct Evp {
   int (*update)(void* context, const void* data, size_t length);
   int (*final)(void* context, unsigned char* digest, unsigned int* size);
   const void* (*by_name)(const char* name);
+  int (*copy)(void* to, const void* from);
 
   [[nodiscard]] bool complete() const {
     return context_new != nullptr && context_free != nullptr && init != nullptr && update != nullptr &&
-           final != nullptr && by_name != nullptr;
+           final != nullptr && by_name != nullptr && copy != nullptr;
   }
 };
 
@@ -38,6 +39,7 @@ const Evp& Api() {
     Find(api.update, "EVP_DigestUpdate");
     Find(api.final, "EVP_DigestFinal_ex");
     Find(api.by_name, "EVP_get_digestbyname");
+    Find(api.copy, "EVP_MD_CTX_copy_ex");
     return api;
   }();
   return kApi;
@@ -107,6 +109,15 @@ Status Sha::Update(const void* data, size_t length) {
 
 Status Sha::Final(uint8_t* digest) {
   if (context_ == nullptr || Api().final(context_, digest, nullptr) != 1) return Failed();
+  return Status::Ok();
+}
+
+Status Sha::CopyFrom(const Sha& other) {
+  if (other.context_ == nullptr) return Failed();
+  if (context_ == nullptr) context_ = Api().context_new();
+  if (context_ == nullptr) return Status::System(ENOMEM, "digest", {});
+  if (Api().copy(context_, other.context_) != 1) return Failed();
+  size_ = other.size_;
   return Status::Ok();
 }
 

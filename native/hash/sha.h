@@ -27,6 +27,8 @@ class Sha {
   Status Update(const void* data, size_t length);
   /// Writes Size() bytes; Start() again before the next digest.
   Status Final(uint8_t* digest);
+  /// Goes on from where `other` is, which must have been started.
+  Status CopyFrom(const Sha& other);
   [[nodiscard]] size_t size() const { return size_; }
 
  private:

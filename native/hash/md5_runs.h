@@ -1,0 +1,38 @@
+// The kernels one by one, for the sets of md5_kernels.cc. Each needs the instructions that its name tells.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace basecow::md5 {
+
+using One = void(uint32_t state[4], const uint8_t* data, size_t blocks);
+using Many = void(uint32_t* const* states, const uint8_t* const* data, size_t blocks);
+
+One Portable1;
+Many Portable2;
+Many Portable3;
+
+#if defined(__x86_64__)
+// BMI1.
+One Scalar1;
+Many Scalar2;
+Many Scalar3;
+// AVX2 (and BMI1).
+Many Avx2x8;
+Many Avx2x16;
+Many Avx2x24;
+// AVX-512 F and VL: one stream, then 4, 8, 16 and 2 x 16 lanes.
+One Avx512One;
+Many Avx512x4;
+Many Avx512x8;
+Many Avx512x16;
+Many Avx512x32;
+#endif
+
+#if defined(__aarch64__)
+Many Neon8;
+Many Neon16;
+#endif
+
+}  // namespace basecow::md5
