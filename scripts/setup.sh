@@ -61,7 +61,7 @@ if newer build/Release/basecow.node native binding.gyp; then
   if [ -e build/Makefile ]; then quietly npm run --silent build:native; else quietly npx --no-install node-gyp rebuild; fi
   touch build/Release/basecow.node
 fi
-if newer dist/.built src tsconfig.json; then
+if newer dist/.built src tsconfig.json scripts/bundle.mjs scripts/code-cache.cjs; then
   echo "setup: building TypeScript"
   quietly npm run --silent build:ts
   touch dist/.built

@@ -325,12 +325,18 @@ export interface NativeAddon {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+/** Where node-gyp builds, the usual place first: of its own, `bindings` tries a dozen, and each miss costs start-up time. */
+const places = [
+  ['module_root', 'build', 'Release', 'bindings'],
+  ['module_root', 'build', 'Debug', 'bindings'],
+];
+
 /** The addon. One instance per environment (main thread or worker); it shares nothing with the others. */
 export const native: NativeAddon = load();
 
 function load(): NativeAddon {
   try {
-    return bindings({ bindings: 'basecow', module_root: root });
+    return bindings({ bindings: 'basecow', module_root: root, try: places });
   } catch (cause) {
     // `bindings` lists every place it looked at; what helps is how to make the file.
     throw new Error(

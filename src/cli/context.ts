@@ -1,11 +1,17 @@
-import type { Writable } from 'node:stream';
+/** Where a verb's words go. Any stream is one. */
+export interface TextSink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  /** Of a sink that is no stream itself: for what must have one, such as a bar on a terminal. */
+  readonly stream?: NodeJS.WritableStream;
+}
 
 /** What a verb gets from the program that runs it. */
 export interface CliContext {
   /** Name the program was called by: the prefix of every message. */
   readonly programName: string;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
   /** Aborts on SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
 }

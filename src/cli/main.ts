@@ -1,18 +1,15 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { Outlet } from './outlet.js';
 
-const { stdout, stderr } = process;
+const stdout = new Outlet(1);
+const stderr = new Outlet(2);
 
 /** A link to the program gives it its name, so that `ln -s basecow qemu-img` speaks as qemu-img. */
 function programName(): string {
   const name = basename(process.argv[1] ?? 'basecow');
-  return name === 'main.js' ? 'basecow' : name;
-}
-
-/** A reader that went away is no error worth a word: the exit code tells how the work itself went. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+  return name === 'main.js' || name === 'basecow.cjs' ? 'basecow' : name;
 }
 
 /** 128 + the signal's number, as a shell reports a program that a signal ended. */
@@ -45,17 +42,21 @@ process.on('uncaughtException', (error) => {
   stderr.write(`${programName()}: ${process.env.BASECOW_DEBUG === '1' ? error.stack : error.message}\n`);
   process.exit(1);
 });
-stdout.on('error', ignoreClosedPipe);
-stderr.on('error', ignoreClosedPipe);
 
 refuseBrokenWords(process.argv.slice(2));
-// Loaded only now: from the first moment on, signals find their handlers.
-const { runProgram } = await import('./program.js');
-const ending = await runProgram(process.argv.slice(2), {
-  programName: programName(),
-  stdout,
-  stderr,
-  signal: controller.signal,
-});
-const exitCode = ending === 'cancelled' ? signalExitCode[controller.signal.reason as 'SIGINT'] : ending;
-stdout.write('', () => process.exit(exitCode));
+async function main(): Promise<void> {
+  // Loaded only now: from the first moment on, signals find their handlers.
+  const { runProgram } = await import('./program.js');
+  const ending = await runProgram(process.argv.slice(2), {
+    programName: programName(),
+    stdout,
+    stderr,
+    signal: controller.signal,
+  });
+  const exitCode = ending === 'cancelled' ? signalExitCode[controller.signal.reason as 'SIGINT'] : ending;
+  await Promise.all([stdout.flush(), stderr.flush()]);
+  process.exit(exitCode);
+}
+
+// No await at the top: the bundled program is CommonJS (scripts/bundle.js), which starts faster.
+void main();

@@ -1,6 +1,6 @@
 import type { SingleBar } from 'cli-progress';
 import type { Progress } from '../disk/control.js';
-import type { CliContext } from './context.js';
+import type { CliContext, TextSink } from './context.js';
 import { fixedDecimals, sizeText } from './sizes.js';
 
 export type ProgressStyle =
@@ -33,7 +33,7 @@ export class ProgressDisplay {
   readonly #ctx: CliContext;
   readonly #verb: string;
   readonly #style: ProgressStyle;
-  readonly #percentOut: NodeJS.WritableStream;
+  readonly #percentOut: TextSink;
   readonly #step: number;
   readonly #started = performance.now();
   #latest: Progress = { done: 0, total: 0 };
@@ -127,7 +127,7 @@ export class ProgressDisplay {
     if (this.#over) return;
     const bar = new progress.SingleBar({
       format: '{verb} [{bar}] {percentage}% | {amount} | {rate} | {eta_formatted} left',
-      stream: this.#ctx.stderr as NodeJS.WritableStream,
+      stream: this.#ctx.stderr.stream ?? (this.#ctx.stderr as NodeJS.WritableStream),
       hideCursor: true,
       clearOnComplete: false,
       gracefulExit: false,
@@ -149,10 +149,9 @@ export class ProgressDisplay {
 function progressStyle(ctx: CliContext, wishes: ProgressWishes): ProgressStyle {
   if (wishes.json) return 'json';
   if (wishes.quiet) return 'none';
-  const terminal = (ctx.stderr as NodeJS.WriteStream).isTTY === true;
-  if (wishes.own) return terminal ? 'bar' : wishes.progress ? 'percent' : 'none';
+  if (wishes.own) return ctx.stderr.isTTY ? 'bar' : wishes.progress ? 'percent' : 'none';
   if (wishes.progress) return 'percent';
-  return terminal && ctx.programName === 'basecow' ? 'bar' : 'none';
+  return ctx.programName === 'basecow' && ctx.stderr.isTTY ? 'bar' : 'none';
 }
 
 function percentOf({ done, total }: Progress): number {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,10 +11,14 @@ const open = promisify(fs.open);
 /** Linux's O_TMPFILE, which node:fs does not name: __O_TMPFILE | O_DIRECTORY (asm-generic/fcntl.h). */
 const O_TMPFILE = 0o20000000 | fs.constants.O_DIRECTORY;
 
-/** `.NAME.XXXXXX.basecow-tmp`, in the target's folder; NAME cut so that the whole stays within NAME_MAX. */
+/**
+ * `.NAME.XXXXXX.basecow-tmp`, in the target's folder; NAME cut so that the whole stays within NAME_MAX. It has to differ
+ * from its neighbours', not to be hard to guess (O_EXCL and link refuse a taken one), and node:crypto is slow to load.
+ */
 export function temporaryName(path: string): string {
   const name = Buffer.from(basename(path)).subarray(0, 200).toString();
-  return join(dirname(path), `.${name}.${randomBytes(6).toString('hex')}.basecow-tmp`);
+  const random = Math.floor(Math.random() * 2 ** 48);
+  return join(dirname(path), `.${name}.${random.toString(16).padStart(12, '0')}.basecow-tmp`);
 }
 
 /** Advice to the filesystem; one that does not know it ignores it. */
