@@ -176,7 +176,7 @@ Status PackSink::Place(Worker& worker, BatchResult& result) {
 }
 
 Status PackSink::Write(Worker& worker, Task& task) {
-  VectorWriter writer(options_.fd, options_.path);
+  VectorWriter writer(options_.fd, options_.path, storage_);
   uint64_t lowest = UINT64_MAX;
   uint64_t highest = 0;
   for (const PackCluster& cluster : worker.pack.clusters) {

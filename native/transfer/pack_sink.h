@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "io/reserve.h"
 #include "transfer/pack_layout.h"
 #include "transfer/sink.h"
 #include "transfer/turn.h"
@@ -31,7 +32,8 @@ Status ValidatePack(const PackOptions& options, uint64_t segment);
 
 class PackSink : public Sink {
  public:
-  explicit PackSink(PackOptions options) : options_(std::move(options)), layout_(options_.geometry) {}
+  explicit PackSink(PackOptions options)
+      : options_(std::move(options)), storage_(options_.fd), layout_(options_.geometry) {}
 
   [[nodiscard]] bool Skips(const Row* row) const override;
   [[nodiscard]] bool WantsLast() const override { return true; }
@@ -52,6 +54,7 @@ class PackSink : public Sink {
   void Pass(uint64_t guest, BatchResult& result);
 
   const PackOptions options_;
+  StorageReserve storage_;
   Turn turn_;
   /// Belongs to the thread whose turn it is.
   PackLayout layout_;

@@ -27,7 +27,8 @@ Status ValidateRaw(const RawOptions& options) {
 
 RawSink::RawSink(RawOptions options)
     : options_(std::move(options)),
-      way_(options_.offload && options_.detect_zeros == 0 ? Way::kClone : Way::kReadWrite) {}
+      way_(options_.offload && options_.detect_zeros == 0 ? Way::kClone : Way::kReadWrite),
+      storage_(options_.fd) {}
 
 bool RawSink::Skips(const Row* row) const {
   return row == nullptr || (ReadsAsZeros(row->kind) && options_.zeros == ZeroPolicy::kSkip);
@@ -142,6 +143,7 @@ Status RawSink::PutZeros(Worker& worker, Task& task, uint64_t from, uint64_t to)
 Status RawSink::Write(Worker& worker, Task& task, uint64_t host, uint64_t guest, const uint8_t* data,
                       size_t length) {
   if (host == UINT64_MAX) return InvalidPlan("no place for the data at guest byte " + std::to_string(guest));
+  storage_.Before(host, length);
   Status status = WriteFull(options_.fd, options_.path, data, length, host);
   if (!status.ok()) return WriteFailed(std::move(status), options_.path, guest, host);
   task.written += length;

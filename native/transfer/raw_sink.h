@@ -5,6 +5,7 @@
 #include <atomic>
 #include <string>
 
+#include "io/reserve.h"
 #include "transfer/sink.h"
 
 namespace basecow {
@@ -51,6 +52,7 @@ class RawSink : public Sink {
   const RawOptions options_;
   /// Cheapest way that has not been refused yet; a hint, so threads need not agree.
   std::atomic<Way> way_;
+  StorageReserve storage_;
 };
 
 }  // namespace basecow

@@ -25,6 +25,7 @@ Status VectorWriter::Add(const uint8_t* data, size_t length, uint64_t offset, ui
 Status VectorWriter::Flush() {
   size_t first = 0;
   uint64_t at = begin_;
+  storage_.Before(begin_, end_ - begin_);
   while (first < pieces_.size()) {
     const ssize_t wrote =
         pwritev(fd_, &pieces_[first], static_cast<int>(pieces_.size() - first), static_cast<off_t>(at));
