@@ -63,6 +63,29 @@ export {
   type OverlayOutcome,
   type OverlayRequest,
 } from './operations/createOverlays.js';
+export {
+  type BlkhashOutcome,
+  type BlkhashRequest,
+  blkhash,
+} from './operations/digests/blkhash.js';
+export { type Bmap, type BmapRequest, bmapText, makeBmap } from './operations/digests/bmap.js';
+export { type S3EtagOutcome, type S3EtagRequest, s3Etag } from './operations/digests/etag.js';
+export {
+  type DigestListSource,
+  type ParseDigestsRequest,
+  parseDigests,
+} from './operations/digests/parse.js';
+export { httpRange, type RepairPlan, repairRanges } from './operations/digests/repair.js';
+export type { DigestReport } from './operations/digests/report.js';
+export type { ListedDigest, ListHints, ListItem, MalformedLine } from './operations/digests/types.js';
+export { type VerifiedFile, type VerifyDigestsRequest, verifyDigests } from './operations/digests/verify.js';
+export {
+  type DigestFormat,
+  type DigestListOrigin,
+  type DigestWriter,
+  digestWriter,
+  writeDigests,
+} from './operations/digests/writers.js';
 export { engineInfo } from './operations/engineInfo.js';
 export {
   type ChunkDigests,

@@ -4,7 +4,7 @@ import { native } from '../native.js';
 /** The qemu-img whose words, output and exit codes are spoken. */
 const IMITATED = '7.2.22';
 
-function packageVersion(): string {
+export function packageVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   return version;
 }

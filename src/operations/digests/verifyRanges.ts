@@ -1,0 +1,43 @@
+// Digests of byte ranges of one file.
+import { chunkDigest, type HashRequest } from '../hash.js';
+import { hashRanges } from '../hashRanges.js';
+import { openHostMap } from '../hostMap.js';
+import type { JobSettings } from '../job.js';
+import { openSource } from '../source.js';
+import { emptyDigest } from './algorithms.js';
+import { type Claim, passes } from './claims.js';
+
+/** Compares the claim's ranges; those beyond the end of the file differ. @throws as hashRanges. */
+export async function verifyRanges(claim: Claim, source: HashRequest, settings: JobSettings): Promise<void> {
+  const size = await currentSize(source);
+  claim.size = size;
+  for (const [algorithm, all] of claim.ranges) {
+    const { starts, lengths, digests } = all;
+    const judge = (i: number, right: boolean) => {
+      claim.checked++;
+      if (right) return;
+      claim.mismatched++;
+      if (lengths[i] > 0) claim.differs(starts[i], lengths[i]);
+    };
+    for (const [i, length] of lengths.entries()) {
+      if (length === 0) judge(i, starts[i] <= size && digests[i] === emptyDigest(algorithm));
+    }
+    for (const pass of passes(all)) {
+      const inside = pass.filter((i) => starts[i] + lengths[i] <= size);
+      const ranges = new Float64Array(inside.length * 2);
+      for (const [at, i] of inside.entries()) ranges.set([starts[i], lengths[i]], at * 2);
+      const found =
+        inside.length > 0 ? await hashRanges({ ...source, ranges, algorithm }, settings) : undefined;
+      for (const [at, i] of inside.entries()) judge(i, chunkDigest(found!, at) === digests[i]);
+      for (const i of pass) if (starts[i] + lengths[i] > size) judge(i, false);
+    }
+  }
+}
+
+async function currentSize(source: HashRequest): Promise<number> {
+  const map = source.guest
+    ? await openSource({ ...source, format: source.format! })
+    : await openHostMap(source.path);
+  await map.close();
+  return map.virtualSize;
+}
