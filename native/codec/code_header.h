@@ -5,12 +5,9 @@
 #include <cstdint>
 
 #include "codec/bit_writer.h"
+#include "codec/deflate_tables.h"
 
 namespace basecow {
-
-inline constexpr size_t kLiteralSymbols = 286;
-inline constexpr size_t kDistanceSymbols = 30;
-inline constexpr unsigned kEndOfBlock = 256;
 
 class CodeHeader {
  public:
