@@ -5,7 +5,7 @@ import type { ComposedImage } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import type { Limits } from '../disk/limits.js';
-import { asPublishFile, isFree, publishError } from '../formats/publish.js';
+import { asPublishFile, publishError } from '../formats/publish.js';
 import { native } from '../native.js';
 import {
   type CreatableFormat,
@@ -111,7 +111,7 @@ async function makeGroup(
       requireString(request.backingFile, 'backingFile', 'create');
       const image = await composer.compose(request);
       outcome.virtualSize = image.virtualSize;
-      (isFree(request.path) ? fresh : occupied).push({ request, outcome, image });
+      fresh.push({ request, outcome, image });
     } catch (error) {
       outcome.error = toDiskImageError(error, { path: request.path, operation: 'create' });
     }
@@ -123,7 +123,7 @@ async function makeGroup(
     sync && !alone,
   );
   published.forEach(({ error }, i) => {
-    // Somebody took the name since it was looked at.
+    // Nobody looked before: for a thousand free names that takes longer than to compose the images.
     if (error?.code === 'EEXIST') occupied.push(fresh[i]);
     else if (error) fresh[i].outcome.error = publishError(error, fresh[i].outcome.path);
   });
