@@ -12,8 +12,11 @@ case $purpose in
   build) ;;
   demo) required+=(qemu-utils:qemu-img e2fsprogs:mke2fs); optional+=(qemu-system-x86:qemu-system-x86_64) ;;
   test) required+=(qemu-utils:qemu-img qemu-system-x86:qemu-system-x86_64 xfsprogs:mkfs.xfs e2fsprogs:mke2fs
-                   dosfstools:mkfs.vfat gdisk:sgdisk strace:strace zlib1g-dev:/usr/include/zlib.h) ;;
-  bench) required+=(qemu-utils:qemu-img e2fsprogs:mke2fs) ;;
+                   dosfstools:mkfs.vfat gdisk:sgdisk strace:strace
+                   hashdeep:md5deep bmap-tools:bmaptool libxml2-utils:xmllint zlib1g-dev:/usr/include/zlib.h) ;;
+  # Rivals that are missing are told as absent.
+  bench) required+=(qemu-utils:qemu-img e2fsprogs:mke2fs)
+         optional+=(hashdeep:md5deep openssl:openssl libnbd-bin:nbdcopy valgrind:valgrind xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs) ;;
   lint) required+=(clang-format:clang-format clang-tidy:clang-tidy) ;;
   *) echo "usage: scripts/setup.sh build|demo|test|bench|lint" >&2; exit 2 ;;
 esac

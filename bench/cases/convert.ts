@@ -1,73 +1,226 @@
 import * as fs from 'node:fs';
-import { join } from 'node:path';
-import type { Case } from '../compare.js';
-import type { Inputs } from '../inputs.js';
-import { measureProcess, run } from '../process.js';
-
-const BASECOW = new URL('../../dist/cli/main.js', import.meta.url).pathname;
+import type { Rival, Side } from '#src/bench/model.js';
+import { coldBy, makeCold, makeWarm } from '../cache.js';
+import { type Bench, type Entry, program } from '../entry.js';
+import type { InputName } from '../inputs.js';
+import { BASECOW, run } from '../programs.js';
 
 interface Conversion {
+  id: string;
+  group?: string;
   name: string;
-  source: keyof Inputs;
-  from: string;
-  to: string;
+  source: InputName;
+  from: 'raw' | 'qcow2';
+  to: 'raw' | 'qcow2';
   /** Same words for both programs. */
-  options?: string[];
-  target: number;
+  words?: string[];
+  target?: number;
+  /** Largest ours / rival's size. */
+  size?: number;
+  cold?: boolean;
+  durable?: boolean;
+  quick?: boolean;
+  /** Programs that copy raw files. */
+  others?: boolean;
 }
 
-const CONVERSIONS: Conversion[] = [
-  { name: 'convert raw to raw, sparse', source: 'raw', from: 'raw', to: 'raw', target: 1 },
-  { name: 'convert raw to qcow2', source: 'raw', from: 'raw', to: 'qcow2', target: 1 },
-  { name: 'convert qcow2 to raw', source: 'qcow2', from: 'qcow2', to: 'raw', target: 1 },
-  { name: 'compressed write, zlib', source: 'raw', from: 'raw', to: 'qcow2', options: ['-c'], target: 10 },
+const ZSTD = ['-c', '-o', 'compression_type=zstd'];
+
+const CONVERSIONS: readonly Conversion[] = [
   {
+    id: 'raw-raw',
+    name: 'convert raw to raw, sparse',
+    source: 'raw',
+    from: 'raw',
+    to: 'raw',
+    target: 1.25,
+    quick: true,
+    others: true,
+  },
+  {
+    id: 'raw-qcow2',
+    name: 'convert raw to qcow2',
+    source: 'raw',
+    from: 'raw',
+    to: 'qcow2',
+    target: 1.25,
+    quick: true,
+  },
+  {
+    id: 'qcow2-raw',
+    name: 'convert qcow2 to raw',
+    source: 'qcow2',
+    from: 'qcow2',
+    to: 'raw',
+    target: 1.25,
+    quick: true,
+  },
+  { id: 'qcow2-qcow2', name: 'convert qcow2 to qcow2', source: 'qcow2', from: 'qcow2', to: 'qcow2' },
+  { id: 'raw-qcow2-cold', name: 'convert raw to qcow2', source: 'raw', from: 'raw', to: 'qcow2', cold: true },
+  {
+    id: 'raw-raw-durable',
+    name: 'convert raw to raw, durable',
+    source: 'raw',
+    from: 'raw',
+    to: 'raw',
+    durable: true,
+  },
+  {
+    id: 'raw-qcow2-durable',
+    name: 'convert raw to qcow2, durable',
+    source: 'raw',
+    from: 'raw',
+    to: 'qcow2',
+    durable: true,
+  },
+  {
+    id: 'every-4k',
+    name: 'convert raw with every other 4 KiB a hole, to qcow2',
+    source: 'every4k',
+    from: 'raw',
+    to: 'qcow2',
+    target: 1,
+  },
+  {
+    id: 'every-4k-raw',
+    name: 'convert raw with every other 4 KiB a hole, to raw',
+    source: 'every4k',
+    from: 'raw',
+    to: 'raw',
+    target: 1,
+  },
+  {
+    id: 'every-cluster',
+    name: 'convert qcow2 with every other cluster, to raw',
+    source: 'everyCluster',
+    from: 'qcow2',
+    to: 'raw',
+    target: 1,
+  },
+  {
+    id: 'scattered',
+    name: 'convert qcow2 of scattered 4 KiB clusters, to raw',
+    source: 'scattered',
+    from: 'qcow2',
+    to: 'raw',
+    target: 1,
+  },
+  {
+    id: 'write-zlib',
+    group: 'Codecs',
+    name: 'compressed write, zlib',
+    source: 'raw',
+    from: 'raw',
+    to: 'qcow2',
+    words: ['-c'],
+    target: 20,
+    size: 1.05,
+    quick: true,
+  },
+  {
+    id: 'write-zstd',
+    group: 'Codecs',
     name: 'compressed write, zstd',
     source: 'raw',
     from: 'raw',
     to: 'qcow2',
-    options: ['-c', '-o', 'compression_type=zstd'],
-    target: 1,
+    words: ZSTD,
+    target: 3,
+    quick: true,
   },
-  { name: 'compressed read, zlib', source: 'zlib', from: 'qcow2', to: 'raw', target: 2 },
-  { name: 'compressed read, zstd', source: 'zstd', from: 'qcow2', to: 'raw', target: 2 },
+  {
+    id: 'read-zlib',
+    group: 'Codecs',
+    name: 'compressed read, zlib',
+    source: 'zlib',
+    from: 'qcow2',
+    to: 'raw',
+    target: 4,
+    quick: true,
+  },
+  {
+    id: 'read-zstd',
+    group: 'Codecs',
+    name: 'compressed read, zstd',
+    source: 'zstd',
+    from: 'qcow2',
+    to: 'raw',
+    target: 2,
+    quick: true,
+  },
 ];
 
-/** Program against program, the same words; cache mode unsafe (both programs' default): no flush on either side. */
-export function convertCases(inputs: Inputs): Case[] {
-  return CONVERSIONS.map((conversion) => {
-    const source = inputs[conversion.source] as string;
-    const words = [
-      'convert',
-      '-f',
-      conversion.from,
-      '-O',
-      conversion.to,
-      ...(conversion.options ?? []),
-      source,
-    ];
-    const ours = join(inputs.folder, `ours.${conversion.to}`);
-    const rival = join(inputs.folder, `rival.${conversion.to}`);
-    const clean = (path: string) => () => {
-      fs.rmSync(path, { force: true });
-      run('sync');
-    };
-    return {
-      name: conversion.name,
-      terms: 'process against process, warm cache, cache=unsafe',
-      rivalName: 'qemu-img convert',
-      target: conversion.target,
-      ours: { before: clean(ours), work: () => measureProcess([process.execPath, BASECOW, ...words, ours]) },
-      rival: { before: clean(rival), work: () => measureProcess(['qemu-img', ...words, rival]) },
-      verify: () => {
-        run('qemu-img', 'compare', '-f', conversion.to, '-F', conversion.to, ours, rival);
-        if (conversion.to === 'qcow2') run('qemu-img', 'check', '-q', ours);
-        const occupied = (path: string): number => fs.statSync(path).blocks * 512;
-        const sizes = { ours: occupied(ours), rival: occupied(rival) };
-        fs.rmSync(ours);
-        fs.rmSync(rival);
-        return sizes;
-      },
-    };
-  });
+/** Program against program, the same words. */
+export function convertCases(bench: Bench): Entry[] {
+  return CONVERSIONS.map((conversion) => conversionEntry(bench, conversion));
 }
+
+function conversionEntry(bench: Bench, conversion: Conversion): Entry {
+  const { inputs } = bench;
+  const { id, group = 'Conversion', name, from, to, words = [], cold = false, durable = false } = conversion;
+  const source = inputs.path(conversion.source);
+  // By default both programs don't flush (cache mode unsafe); with writeback both do it once, at the end.
+  const all = ['convert', '-f', from, '-O', to, ...words, ...(durable ? ['-t', 'writeback'] : []), source];
+  const made: string[] = [];
+  const side = (side: string, words: readonly string[], after: readonly string[] = []): Side => {
+    const target = inputs.scratch(`made.${made.length}.${to}`);
+    made.push(target);
+    return {
+      name: side,
+      before: () => {
+        fs.rmSync(target, { force: true });
+        // What the run before wrote goes to the disk untimed.
+        if (cold) makeCold(source);
+        else run('sync');
+      },
+      work: program(bench, ...words, target, ...after),
+    };
+  };
+  const ours = side('basecow convert', [...BASECOW, ...all]);
+  const qemu = { ...side('qemu-img convert', ['qemu-img', ...all]), target: conversion.target };
+  const others = conversion.others ? copiers(bench, source, side) : [];
+  const size = (path: string): number => fs.statSync(path).blocks * 512;
+  return {
+    id,
+    group,
+    name,
+    quick: conversion.quick,
+    terms: `process against process, the same words${cold ? `; caches emptied by ${coldBy()} before each run` : ''}`,
+    cache: cold ? 'cold' : 'warm',
+    durability: durable ? 'fsync at the end' : 'none',
+    bytes: inputs.virtualSize,
+    targets: conversion.size ? { size: conversion.size } : undefined,
+    setUp: () => {
+      inputs.make(conversion.source);
+      makeWarm(source);
+    },
+    ours,
+    rivals: [qemu, ...others],
+    verify: () => {
+      run('qemu-img', 'compare', '-f', to, '-F', to, made[0], made[1]);
+      if (to === 'qcow2') run('qemu-img', 'check', '-q', made[0]);
+      return { ours: size(made[0]), rival: size(made[1]) };
+    },
+    cleanUp: () => {
+      for (const path of made) fs.rmSync(path, { force: true });
+    },
+  };
+}
+
+/** What else copies a raw file with its holes. */
+function copiers(
+  { programs }: Bench,
+  source: string,
+  side: (name: string, words: readonly string[], after?: readonly string[]) => Side,
+): Rival[] {
+  const noNbd = programs.lacks('nbdcopy', 'qemu-nbd');
+  return [
+    side('cp --reflink=never', ['cp', '--reflink=never', '--sparse=auto', source]),
+    side('cp --sparse=always', ['cp', '--reflink=never', '--sparse=always', source]),
+    noNbd ? { name: 'nbdcopy', absent: noNbd } : side('nbdcopy', ['sh', '-c', NBDCOPY, source]),
+  ];
+}
+
+/** $0 to $1, which is made with the size of $0. */
+const NBDCOPY =
+  'truncate -r "$0" "$1" && nbdcopy --destination-is-zero -- [ qemu-nbd -r -f raw "$0" ] [ qemu-nbd -f raw --discard=unmap "$1" ]';

@@ -1,21 +1,21 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { createImage, createOverlays } from 'basecow';
-import type { Case } from '../compare.js';
-import type { Inputs } from '../inputs.js';
-import { measureHere, measureProcess, run } from '../process.js';
+import { measureEach, measureHere } from '#src/bench/measure.js';
+import type { Sample } from '#src/bench/model.js';
+import { type Bench, type Entry, program } from '../entry.js';
+import { BASECOW, run } from '../programs.js';
 
-const BASECOW = new URL('../../dist/cli/main.js', import.meta.url).pathname;
 const GROUP = 1000;
 const RIVAL_GROUP = 50;
 /** A long-running agent makes one overlay after the other, each awaited and durable by itself. */
 const ONE_BY_ONE = 20;
 
-/** Overlays on the raw base. Durable: one fdatasync (ours), qemu-img create then fdatasync by the caller (rival). */
-export function overlayCases(inputs: Inputs): Case[] {
-  const parent = join(inputs.folder, 'overlays');
-  fs.rmSync(parent, { recursive: true, force: true });
-  fs.mkdirSync(parent);
+/** Overlays on the raw base, durable on both sides. */
+export function overlayCases(bench: Bench): Entry[] {
+  const { inputs } = bench;
+  const backingFile = inputs.path('raw');
+  const parent = inputs.scratch('overlays');
   let folder = parent;
   const path = (index: number): string => join(folder, `${index}.qcow2`);
   // A new folder each time and nothing deleted in between: ext4 without a journal steps over every recently deleted
@@ -24,81 +24,121 @@ export function overlayCases(inputs: Inputs): Case[] {
     folder = fs.mkdtempSync(join(parent, 'round-'));
     run('sync');
   };
-  const words = ['create', '-q', '-f', 'qcow2', '-b', inputs.raw, '-F', 'raw'];
-  const durable = (file: string): void => {
-    const fd = fs.openSync(file, 'r+');
-    fs.fdatasyncSync(fd);
-    fs.closeSync(fd);
-  };
-  const qemu = (count: number, sync: boolean) => () =>
-    measureHere(async () => {
-      for (let i = 0; i < count; i++) {
-        run('qemu-img', ...words, path(i));
-        if (sync) durable(path(i));
-      }
+  const words = ['create', '-q', '-f', 'qcow2', '-b', backingFile, '-F', 'raw'];
+  const qemuImg = (index: number): Promise<Sample> => program(bench, 'qemu-img', ...words, path(index))();
+  const added = (a: Sample, b: Sample): Sample => ({
+    wall: a.wall + b.wall,
+    cpu: a.cpu === undefined || b.cpu === undefined ? undefined : a.cpu + b.cpu,
+    peakMemory: a.peakMemory,
+  });
+  const durably = async (index: number): Promise<Sample> => {
+    const made = await qemuImg(index);
+    const synced = await measureHere(() => {
+      const fd = fs.openSync(path(index), 'r+');
+      fs.fdatasyncSync(fd);
+      fs.closeSync(fd);
     });
+    return added(made, synced);
+  };
+  const common = {
+    group: 'Many',
+    cache: 'warm',
+    setUp: () => {
+      inputs.make('raw');
+      fs.rmSync(parent, { recursive: true, force: true });
+      fs.mkdirSync(parent);
+    },
+    cleanUp: () => fs.rmSync(parent, { recursive: true, force: true }),
+  } as const;
   const checked = (index: number) => () => {
     run('qemu-img', 'check', '-q', path(index));
     return undefined;
   };
   return [
     {
-      name: 'overlay create, library, one by one',
-      terms: 'durable (fdatasync) on both sides; basecow in-process, qemu-img as a process',
-      rivalName: 'qemu-img create + fdatasync',
-      target: 15,
+      ...common,
+      id: 'overlay-one-by-one',
+      name: 'create an overlay, library, one by one',
+      terms: 'basecow in this process, qemu-img as a process and its file synced by the caller',
+      durability: 'fdatasync of each',
+      quick: true,
       rounds: 7,
       ours: {
+        name: 'createImage',
         before: fresh,
         units: ONE_BY_ONE,
         work: () =>
           measureHere(async () => {
             for (let i = 0; i < ONE_BY_ONE; i++) {
-              await createImage(path(i), { format: 'qcow2', backingFile: inputs.raw, backingFormat: 'raw' });
+              await createImage(path(i), { format: 'qcow2', backingFile, backingFormat: 'raw' });
             }
           }),
       },
-      rival: { before: fresh, units: ONE_BY_ONE, work: qemu(ONE_BY_ONE, true) },
+      rivals: [
+        {
+          name: 'qemu-img create, fdatasync',
+          target: 15,
+          before: fresh,
+          units: ONE_BY_ONE,
+          work: () => measureEach(ONE_BY_ONE, durably),
+        },
+      ],
       verify: checked(0),
     },
     {
-      name: 'overlay create, library, group of 1,000',
-      terms: `durable on both sides: one syncfs for the group; qemu-img ${RIVAL_GROUP} times, one syncfs; per overlay`,
-      rivalName: 'qemu-img create, sync -f',
-      target: 100,
+      ...common,
+      id: 'overlay-group',
+      name: `create ${GROUP} overlays, library, of each`,
+      terms: `one syncfs for the group on both sides; qemu-img makes ${RIVAL_GROUP}`,
+      durability: 'one syncfs for all',
+      quick: true,
       rounds: 5,
+      // 150 ms for all.
+      targets: { milliseconds: 150 / GROUP },
       ours: {
+        name: 'createOverlays',
         before: fresh,
         units: GROUP,
         work: () =>
           measureHere(async () => {
-            await createOverlays(
-              Array.from({ length: GROUP }, (_, i) => ({
-                path: path(i),
-                backingFile: inputs.raw,
-                backingFormat: 'raw',
-              })),
+            const requests = Array.from({ length: GROUP }, (_, i) => ({
+              path: path(i),
+              backingFile,
+              backingFormat: 'raw',
+            }));
+            const failed = (await createOverlays(requests)).find(
+              (outcome) => 'error' in outcome && outcome.error,
             );
+            if (failed) throw new Error(`an overlay failed: ${JSON.stringify(failed)}`);
           }),
       },
-      rival: {
-        before: fresh,
-        units: RIVAL_GROUP,
-        work: () =>
-          measureHere(async () => {
-            for (let i = 0; i < RIVAL_GROUP; i++) run('qemu-img', ...words, path(i));
-            run('sync', '-f', folder);
-          }),
-      },
+      rivals: [
+        {
+          name: 'qemu-img create, sync -f',
+          target: 100,
+          before: fresh,
+          units: RIVAL_GROUP,
+          work: async () => {
+            const made = await measureEach(RIVAL_GROUP, qemuImg);
+            return added(made, await program(bench, 'sync', '-f', folder)());
+          },
+        },
+      ],
       verify: checked(RIVAL_GROUP - 1),
     },
     {
-      name: 'overlay create, command line',
-      terms: 'process against process, no flush on either side',
-      rivalName: 'qemu-img create',
+      ...common,
+      id: 'overlay-command',
+      name: 'create an overlay, command',
+      terms: 'process against process',
+      durability: 'none',
       rounds: 15,
-      ours: { before: fresh, work: () => measureProcess([process.execPath, BASECOW, ...words, path(0)]) },
-      rival: { before: fresh, work: () => measureProcess(['qemu-img', ...words, path(0)]) },
+      ours: {
+        name: 'basecow create',
+        before: fresh,
+        work: () => program(bench, ...BASECOW, ...words, path(0))(),
+      },
+      rivals: [{ name: 'qemu-img create', before: fresh, work: () => qemuImg(0) }],
       verify: checked(0),
     },
   ];

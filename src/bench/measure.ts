@@ -8,6 +8,8 @@ export interface ProgramOptions {
   /** Added to the environment. */
   env?: Record<string, string>;
   cwd?: string;
+  /** Seconds after which the program is killed, and has failed. */
+  timeLimit?: number;
 }
 
 export interface ProgramRun extends Sample {
@@ -49,6 +51,7 @@ export class ProgramMeter {
    */
   async run(command: readonly string[], options: ProgramOptions = {}): Promise<ProgramRun> {
     options.signal?.throwIfAborted();
+    if (options.timeLimit !== undefined) return this.#limited(command, options, options.timeLimit);
     if (this.#python) {
       try {
         return await throughPython(command, options);
@@ -58,6 +61,21 @@ export class ProgramMeter {
       }
     }
     return directly(command, options);
+  }
+
+  async #limited(
+    command: readonly string[],
+    options: ProgramOptions,
+    timeLimit: number,
+  ): Promise<ProgramRun> {
+    const limit = AbortSignal.timeout(timeLimit * 1000);
+    const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
+    try {
+      return await this.run(command, { ...options, signal, timeLimit: undefined });
+    } catch (error) {
+      if (error !== limit.reason || !limit.aborted) throw error;
+      throw new ProgramError(command, -9, `took longer than ${timeLimit} s`);
+    }
   }
 }
 

@@ -26,7 +26,7 @@ export type Rival = (Side & { target?: number }) | { name: string; absent: strin
 
 /** Absolute targets of our side. */
 export interface Targets {
-  /** At most this many milliseconds of one `work`, all its units. */
+  /** At most this many milliseconds of one unit. */
   milliseconds?: number;
   /** At least this many bytes a second. */
   throughput?: number;
@@ -100,6 +100,7 @@ export interface Row {
   sizes?: Sizes;
   /** Instructions executed, of rows that count instead of timing. */
   instructions?: number;
+  theirInstructions?: number;
   checks: Check[];
   /** Why there are no figures, or no rival's. */
   absent?: string;

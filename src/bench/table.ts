@@ -27,7 +27,11 @@ const columns: Readonly<Record<ColumnName, Column>> = {
     cell: ({ name, cache }) => (cache === 'cold' ? `${name}, cold` : name),
   },
   ours: { head: 'basecow', align: 'right', cell: ({ ours, instructions }) => time(ours, instructions) },
-  theirs: { head: 'rival', align: 'right', cell: ({ theirs, absent }) => (absent ? 'absent' : time(theirs)) },
+  theirs: {
+    head: 'rival',
+    align: 'right',
+    cell: ({ theirs, theirInstructions, absent }) => (absent ? 'absent' : time(theirs, theirInstructions)),
+  },
   rival: { head: 'which', align: 'left', cell: ({ rival = '' }) => rival },
   ratio: {
     head: 'ratio',
@@ -55,12 +59,15 @@ const columns: Readonly<Record<ColumnName, Column>> = {
 };
 
 function time(figures: Figures | undefined, instructions?: number): string {
-  if (instructions !== undefined) return `${instructions.toLocaleString('en')} instructions`;
+  if (instructions !== undefined) return `${count(instructions)} instr.`;
   if (!figures) return '';
   const { median, min, max } = figures.wall;
   if (min === max) return seconds(median);
   return `${seconds(median)} (${digits((100 * (max - min)) / median)} %)`;
 }
+
+const count = (value: number): string =>
+  value >= 100 ? Math.round(value).toLocaleString('en') : digits(value);
 
 /** `ours / rival's` of one figure. */
 function pair(

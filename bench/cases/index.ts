@@ -1,0 +1,25 @@
+import type { Bench, Entry } from '../entry.js';
+import { codecCases } from './codec.js';
+import { convertCases } from './convert.js';
+import { emptyCases } from './empty.js';
+import { instructionCases } from './instructions.js';
+import { md5Cases } from './md5.js';
+import { overlayCases } from './overlay.js';
+import { provisionCases } from './provision.js';
+import { readingCases } from './reading.js';
+import { reflinkCases } from './reflink.js';
+
+/** Every row there is, in the order of running. */
+export function entries(bench: Bench): Entry[] {
+  return [
+    ...md5Cases(bench),
+    ...readingCases(bench),
+    ...convertCases(bench),
+    ...codecCases(bench),
+    ...reflinkCases(bench),
+    ...emptyCases(bench),
+    ...overlayCases(bench),
+    ...provisionCases(bench),
+    ...instructionCases(bench),
+  ];
+}
