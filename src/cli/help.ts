@@ -117,23 +117,34 @@ const helps: Readonly<Record<string, VerbHelp>> = {
     ],
   },
   hash: {
-    usage: '[-a ALGORITHM[,...]] [--chunk SIZE] [--guest [-f FMT]] [--output plain|json] [-c] [-p] FILE...',
+    usage:
+      '[-a ALGORITHM[,...]] [--chunk SIZE [--whole]] [--guest [-f FMT] | --blkhash] [--output FORMAT] [-p] FILE...\n' +
+      '-c [--file FILE] [LIST...]\n' +
+      '--repair-list LIST [--output plain|json] FILE',
     about: 'Prints digests as md5sum does, or verifies lists of them. - is standard input.',
     options: [
-      ['-a, --algorithm NAME[,...]', 'md5 (default), sha1, sha256, sha512; several in one pass'],
-      ['--chunk SIZE', 'a digest of every chunk too, with the first algorithm'],
+      ['-a, --algorithm NAME[,...]', 'md5 (default), sha1, sha256, sha512, sha3-256, blake2b512, ...'],
+      ['--chunk SIZE', 'a digest of every chunk; etag: the part size'],
+      ['--whole', 'with --chunk: of the whole file too, in the same pass'],
       ['--guest', 'digest what the guest would read, whatever the format'],
-      ['-f, --format FMT', 'with --guest: format of FILE (default: probed)'],
-      ['-l, --snapshot SNAPSHOT', 'with --guest: read this internal snapshot'],
-      ['-c, --check', 'FILE is a list of digests: verify them'],
+      ['--blkhash', "the guest's block hash, as blksum has it (default sha256)"],
+      ['--block-size SIZE', 'with --blkhash: bytes per block (default 64k)'],
+      ['-f, --format FMT', 'with --guest, --blkhash: format of FILE (default: probed)'],
+      ['-l, --snapshot SNAPSHOT', 'with --guest, --blkhash: read this internal snapshot'],
+      ['--output plain|json', "md5sum's lines, with --chunk md5deep's; or JSON"],
+      ['--output hashdeep|dfxml', "hashdeep's audit file (default md5,sha256); DFXML as md5deep -d has it"],
+      ['--output etag', 'the ETag that S3 gives it; as the AWS command line uploads without --chunk'],
+      ['--output bmap', 'which blocks hold data, for bmaptool (default sha256)'],
+      ['-c, --check', 'FILE is a list in any of these formats: verify it, with --blkhash of block hashes'],
+      ['--file FILE', 'with -c: verify FILE by what the list says of it'],
       ['-q, --quiet', 'with -c: no line for files that are right'],
       ['--status', 'with -c: nothing but the exit code'],
       ['--strict', 'with -c: a malformed line is a failure'],
       ['--ignore-missing', 'with -c: files that are not there are no failure'],
       ['-w, --warn', 'with -c: a line about every malformed one'],
+      ['--repair-list LIST', 'START-END of what FILE has wrong. Exit 0 nothing, 1 some, 2 error'],
       ['-T, --source-cache MODE', 'cache mode of reading'],
       ['-U, --force-share', 'with --guest: open without image locks'],
-      ['--output plain|json', 'how to print'],
       ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
     ],
   },
@@ -220,7 +231,9 @@ export function helpText(programName: string, verb: string): string {
 
 function verbHelp(programName: string, verb: string, { usage, about, options }: VerbHelp): string {
   const lines = options.map(([words, meaning]) => `  ${words.padEnd(COLUMN - 3)} ${meaning}\n`);
-  return `usage: ${programName} ${verb} ${usage}\n${about}\n\n${lines.join('')}${'  -h, --help'.padEnd(COLUMN)}this help\n`;
+  const call = `${programName} ${verb} `;
+  const calls = usage.split('\n').map((words) => call + words);
+  return `usage: ${calls.join('\n       ')}\n${about}\n\n${lines.join('')}${'  -h, --help'.padEnd(COLUMN)}this help\n`;
 }
 
 function programHelp(programName: string): string {
