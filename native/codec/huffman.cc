@@ -9,7 +9,6 @@ namespace {
 constexpr unsigned kMostBits = 15;
 constexpr uint32_t kNone = UINT32_MAX;
 
-/// A leaf or inner node of the tree.
 struct Leaf {
   uint32_t weight;
   uint32_t symbol;

@@ -16,6 +16,10 @@ struct Pieces {
   uint32_t distance[kWindow + 1];
 };
 
+/// By the number of literals, which of three are meant. A table, as compilers make branches of conditions.
+constexpr uint32_t kAll = UINT32_MAX;
+constexpr uint32_t kMeant[4][3] = {{0, 0, 0}, {kAll, 0, 0}, {kAll, kAll, 0}, {kAll, kAll, kAll}};
+
 uint32_t Piece(uint32_t code, unsigned bits) {
   return code << 8 | bits;
 }
@@ -95,9 +99,9 @@ BASECOW_INLINE void Write(const WindowParser& parser, const uint8_t* in, const P
     const uint32_t first = pieces.literal[in[0]];
     const uint32_t second = pieces.literal[in[1]];
     const uint32_t third = pieces.literal[in[2]];
-    out.Put(literals > 0 ? first : 0);
-    out.Put(literals > 1 ? second : 0);
-    out.Put(literals > 2 ? third : 0);
+    out.Put(first & kMeant[literals][0]);
+    out.Put(second & kMeant[literals][1]);
+    out.Put(third & kMeant[literals][2]);
     out.Flush();
     out.Put(pieces.length[sequence->length]);
     out.Put(pieces.distance[sequence->distance]);

@@ -18,11 +18,11 @@ struct Sequence {
   uint16_t distance;
 };
 
-/// What one thread needs to cut clusters into sequences; about 125 KiB.
+/// What one thread needs to cut clusters into sequences; about 190 KiB.
 struct WindowParser {
-  static constexpr unsigned kHashBits = 13;
+  static constexpr unsigned kHashBits = 12;
   /// Input of one block, but for the rest of a last match.
-  static constexpr size_t kBlock = 32768;
+  static constexpr size_t kBlock = 65536;
   static constexpr size_t kMostSequences = (kBlock + kMostMatch) / 3 + 2;
 
   void Reset();

@@ -72,6 +72,10 @@ BASECOW_INLINE Match Look(WindowParser& parser, const uint8_t* here, uint64_t by
   return {take_far ? same_far : same_near, take_far ? far : near};
 }
 
+BASECOW_INLINE void Insert(WindowParser& parser, const uint8_t* in, size_t at) {
+  parser.three[HashThree(Load64(in + at))] = static_cast<uint16_t>(at);
+}
+
 /// Bytes that both places have in common, at most `most`; the first kStep are known to be.
 BASECOW_INLINE uint32_t Extend(const uint8_t* here, const uint8_t* there, uint32_t most) {
   uint32_t same = kStep;
@@ -132,10 +136,15 @@ BASECOW_INLINE size_t ParseBlock(WindowParser& parser, const uint8_t* in, size_t
     at += size;
     begin = at;
     const size_t until = std::min(at, searchable);
-    for (; missing < until; missing++) {
-      const uint64_t missed = Load64(in + missing);
-      parser.three[HashThree(missed)] = static_cast<uint16_t>(missing);
-      parser.five[HashFive(missed)] = static_cast<uint16_t>(missing);
+    // How many there are cannot be predicted either: six at once, the last more than once if need be. Only
+    // the nearest place is worth it.
+    for (; missing < until; missing += 6) {
+      Insert(parser, in, missing);
+      Insert(parser, in, std::min(missing + 1, until - 1));
+      Insert(parser, in, std::min(missing + 2, until - 1));
+      Insert(parser, in, std::min(missing + 3, until - 1));
+      Insert(parser, in, std::min(missing + 4, until - 1));
+      Insert(parser, in, std::min(missing + 5, until - 1));
     }
   }
   if (at >= searchable) {
