@@ -6,8 +6,12 @@ export {
   type FormatSpecificValue,
   isWritable,
   type MapOptions,
+  type ReadStreamOptions,
+  type ResizeOptions,
   type SnapshotInfo,
   type WritableDisk,
+  type WriteStreamOptions,
+  type ZeroOptions,
 } from './disk/disk.js';
 export { DiskImageError, type DiskImageErrorCode, type DiskImageErrorDetails } from './disk/errors.js';
 export { type Codec, type Extent, ExtentColumns, Kind, type KindCode, NO_FILE } from './disk/extents.js';
@@ -24,13 +28,7 @@ export { denyAll, type GateSpec, likeQemu, localFiles, resolveGate } from './dis
 export type { HostFile } from './disk/hostFile.js';
 export { defaultLimits, type Limits } from './disk/limits.js';
 export { type GuestOffset, guestOffset, type HostOffset, hostOffset } from './disk/offsets.js';
-export {
-  createReadStream,
-  extentBatches,
-  extents,
-  type ReadStreamOptions,
-  readDisk,
-} from './disk/view.js';
+export { createReadStream, extentBatches, extents, readDisk } from './disk/view.js';
 export { type OpenDiskOptions, openDisk, probeFormat } from './formats/open.js';
 export { formatNames } from './formats/registry.js';
 export {

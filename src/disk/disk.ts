@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import type { ExtentColumns } from './extents.js';
 import type { HostFile } from './hostFile.js';
 
@@ -76,6 +77,17 @@ export interface Disk {
   info(): Promise<DiskInfo>;
 
   /**
+   * Guest bytes from `start` on as the guest would read them: `length` of them in a new Buffer (at most 1 GiB), or as
+   * many as the given buffer holds, which is returned.
+   * @throws INVALID_ARGUMENT outside the disk, or when it is closed; LIMIT_EXCEEDED; CORRUPT_IMAGE, IO, SOURCE_CHANGED.
+   */
+  read(start: number, length: number): Promise<Buffer>;
+  read<T extends Uint8Array>(start: number, into: T): Promise<T>;
+
+  /** Guest bytes as a stream. Destroying it stops reading; it does not close the disk. Fails as `read` does. */
+  createReadStream(options?: ReadStreamOptions): Readable;
+
+  /**
    * Guest bytes that one slice of this layer's tables maps: QEMU never reports the status of a longer run, nor
    * across a multiple of it (compare's strict mode shows that). Absent = runs of any length.
    */
@@ -87,8 +99,23 @@ export interface Disk {
    */
   metadataPreallocated?(): Promise<boolean>;
 
-  /** Closes this layer and its chain; releases locks. Safe to call twice. */
+  /**
+   * Closes this layer and its chain; releases locks. Safe to call twice. A disk that was written to is flushed first,
+   * unless places that `allocate` gave may still lack their bytes: then nothing since the last flush is published.
+   */
   close(): Promise<void>;
+  /** As `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface ReadStreamOptions {
+  /** First guest byte, default 0. */
+  start?: number;
+  /** Guest byte after the last, default the virtual size. */
+  end?: number;
+  /** Bytes per chunk, 1 to 1 GiB; default 1 MiB. */
+  chunkSize?: number;
+  signal?: AbortSignal;
 }
 
 export interface MapOptions {
@@ -96,20 +123,68 @@ export interface MapOptions {
   layer?: 'chain' | 'own';
 }
 
+/** What a `zero` may do with the clusters it covers. */
+export interface ZeroOptions {
+  /** Give their places back (default). `false` keeps them reserved for the next write. */
+  unmap?: boolean;
+}
+
+export interface ResizeOptions {
+  /** The size may be below the present one; what lies beyond is lost. Default false. */
+  shrink?: boolean;
+  /** Of what is added; default `off`. */
+  preallocation?: 'off' | 'metadata' | 'falloc' | 'full';
+}
+
+export interface WriteStreamOptions {
+  /** First guest byte, default 0. */
+  start?: number;
+  /** Bytes the stream takes before it asks its source to wait, default 4 MiB. They are written in one go. */
+  highWaterMark?: number;
+  /** Flush when the source has ended, before `finish`. Default true. */
+  flush?: boolean;
+  signal?: AbortSignal;
+}
+
 /**
- * A Disk that can change. Order of publication is the format's affair: `flush` makes everything before it
- * durable in a crash-safe order (data, then refcounts, then L2, then L1/header).
+ * A Disk that can change. Any number of calls may be under way at once: those that overlap take effect in the order
+ * they were made, the rest run side by side, and a read sees every write that was made before it.
+ *
+ * Order of publication is the format's affair: `flush` makes everything that was done before it durable, in an order
+ * that is safe at any instant (data, then refcounts, then L2, then L1 and header, frees last).
  */
 export interface WritableDisk extends Disk {
   /**
+   * Writes all of `buffer` at guest byte `start`, at any alignment. The buffer must not change meanwhile.
+   * @throws INVALID_ARGUMENT outside the disk, or when it is closed; LIMIT_EXCEEDED when the image cannot grow any
+   * more; CORRUPT_IMAGE; IO. The range holds old bytes, new ones, or some of both.
+   */
+  write(buffer: Uint8Array, start: number): Promise<void>;
+  /** [start, start + length) reads as zeros from now on, without falling through to a backing file. */
+  zero(start: number, length: number, options?: ZeroOptions): Promise<void>;
+  /**
+   * The bytes are not needed any more: whole clusters in the range read as zeros and give their storage back; what
+   * covers only part of a cluster stays, as with QEMU.
+   */
+  discard(start: number, length: number): Promise<void>;
+  flush(): Promise<void>;
+  /**
+   * A new virtual size, bytes.
+   * @throws INVALID_ARGUMENT, UNSUPPORTED_OPERATION, LIMIT_EXCEEDED, IO.
+   */
+  resize(size: number, options?: ResizeOptions): Promise<void>;
+  /**
+   * A stream into the disk. Destroying it stops writing; it does not close the disk. What would pass the disk's end
+   * fails with INVALID_ARGUMENT.
+   */
+  createWriteStream(options?: WriteStreamOptions): Writable;
+  /**
    * Makes [start, start+length) writable in place and appends to `into` one or more `data` rows saying where
    * the bytes are to be put. Partial clusters at the ends keep their old content (copy-on-write is done here).
-   * The bytes must be there before the next `flush`, which publishes their places; nothing else publishes them.
+   * The bytes must be there before the next `flush`, which publishes their places; nothing else publishes them. For
+   * callers that have the disk to themselves.
    */
   allocate(into: ExtentColumns, start: number, length: number): Promise<void>;
-  /** The range reads as zeros from now on, without falling through to a backing file. */
-  zero(start: number, length: number): Promise<void>;
-  flush(): Promise<void>;
   /** Changes wait in memory for more than some MiB of metadata: write what was allocated, then `flush`. */
   readonly flushDue: boolean;
 }

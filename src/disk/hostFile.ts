@@ -168,6 +168,20 @@ export class HostFile {
     if (!this.isBlockDevice && offset + buffer.length > this.#size) this.#size = offset + buffer.length;
   }
 
+  /**
+   * Writes many pieces in one trip to the engine: piece i is the next `lengths[i]` bytes of `buffer` and goes to
+   * `offsets[i]`. The buffer must not change meanwhile.
+   */
+  async writePieces(buffer: Uint8Array, offsets: Float64Array, lengths: Uint32Array): Promise<void> {
+    try {
+      await native.writePieces(this.fd, this.path, buffer, offsets, lengths);
+    } catch (error) {
+      throw toDiskImageError(error, { path: this.path, operation: 'write' });
+    }
+    if (this.isBlockDevice) return;
+    for (let i = 0; i < offsets.length; i++) this.#size = Math.max(this.#size, offsets[i] + lengths[i]);
+  }
+
   /** [offset, offset + length) reads as zeros from now on: a hole where the filesystem or device can, else written. */
   async zero(offset: number, length: number): Promise<void> {
     try {

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { native } from '../native.js';
 import { requireRange } from './arguments.js';
 import { JobControl } from './control.js';
-import type { Disk, MapOptions } from './disk.js';
+import type { Disk, MapOptions, ReadStreamOptions } from './disk.js';
 import { DiskImageError, toDiskImageError } from './errors.js';
 import { type Extent, ExtentColumns } from './extents.js';
 
@@ -55,21 +55,31 @@ export async function* extents(
  * SOURCE_CHANGED while reading.
  */
 export async function readDisk(disk: Disk, start: number, length: number): Promise<Buffer> {
-  const end = start + length;
-  requireRange(start, end, disk.virtualSize, { path: disk.path, operation: 'read' });
-  requireOpen(disk);
-  if (length > MAX_READ) {
-    throw new DiskImageError(
-      'LIMIT_EXCEEDED',
-      `Reading ${length} bytes at once exceeds the limit of ${MAX_READ}`,
-      {
-        path: disk.path,
-        operation: 'read',
-      },
-    );
-  }
+  requireReadable(disk, start, length);
   const buffer = Buffer.allocUnsafe(length);
-  if (length === 0) return buffer;
+  if (length > 0) await engineRead(disk, buffer, start);
+  return buffer;
+}
+
+/** @throws INVALID_ARGUMENT outside the disk, or when it is closed; LIMIT_EXCEEDED above 1 GiB. */
+export function requireReadable(disk: Disk, start: number, length: number): void {
+  requireRange(start, start + length, disk.virtualSize, { path: disk.path, operation: 'read' });
+  requireOpen(disk);
+  if (length <= MAX_READ) return;
+  throw new DiskImageError(
+    'LIMIT_EXCEEDED',
+    `Reading ${length} bytes at once exceeds the limit of ${MAX_READ}`,
+    { path: disk.path, operation: 'read' },
+  );
+}
+
+/** Fills `buffer` from guest byte `start` on, by a job of the engine. */
+export async function engineRead(
+  disk: Pick<Disk, 'map' | 'path'>,
+  buffer: Uint8Array,
+  start: number,
+): Promise<void> {
+  const end = start + buffer.length;
   const job = native.createJob({
     sink: { type: 'read', buffer, start },
     control: new JobControl().buffer,
@@ -85,7 +95,6 @@ export async function readDisk(disk: Disk, start: number, length: number): Promi
       at = next;
     }
     await job.finish();
-    return buffer;
   } catch (error) {
     await job.abort();
     throw toDiskImageError(error, { path: disk.path, operation: 'read' });
@@ -107,16 +116,6 @@ export function nativeBatch(columns: ExtentColumns, start: number, end: number) 
   };
 }
 
-export interface ReadStreamOptions {
-  /** First guest byte, default 0. */
-  start?: number;
-  /** Guest byte after the last, default the virtual size. */
-  end?: number;
-  /** Bytes per chunk, 1 to 1 GiB; default 1 MiB. */
-  chunkSize?: number;
-  signal?: AbortSignal;
-}
-
 /**
  * Guest bytes as a stream. Destroying it stops reading; it does not close the disk. Reading fails as readDisk does.
  * @throws INVALID_ARGUMENT for a range outside the disk and a chunk size that is none.
@@ -134,7 +133,7 @@ export function createReadStream(disk: Disk, options: ReadStreamOptions = {}): R
   }
   async function* chunks(): AsyncGenerator<Buffer> {
     for (let at = start; at < end; at += chunk) {
-      yield await readDisk(disk, at, Math.min(chunk, end - at));
+      yield await disk.read(at, Math.min(chunk, end - at));
     }
   }
   return Readable.from(chunks(), { objectMode: false, signal: options.signal });

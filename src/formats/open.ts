@@ -14,7 +14,7 @@ export interface OpenDiskOptions {
   /** Format name. Never guessed: to guess, call probeFormat first and say so. */
   format: string;
   /** Open for writing; the result then is a WritableDisk. Default false. */
-  write?: boolean;
+  writable?: boolean;
   /** Open backing and data files. `false` for metadata only (info, inspect). Default true. */
   chain?: boolean;
   /** Rules for files that the image names; default `local`: regular files with a recorded format. */
@@ -32,7 +32,7 @@ export interface OpenDiskOptions {
  * Opens an image and, by default, its backing chain.
  * @throws DiskImageError; nothing on disk has changed then and no descriptor stays open.
  */
-export function openDisk(path: string, options: OpenDiskOptions & { write: true }): Promise<WritableDisk>;
+export function openDisk(path: string, options: OpenDiskOptions & { writable: true }): Promise<WritableDisk>;
 export function openDisk(path: string, options: OpenDiskOptions): Promise<Disk>;
 export async function openDisk(path: string, options: OpenDiskOptions): Promise<Disk> {
   requireObject(options, 'the options', 'open');
@@ -46,11 +46,11 @@ export async function openDisk(path: string, options: OpenDiskOptions): Promise<
   };
   let file: HostFile | undefined;
   try {
-    file = await HostFile.open(path, { write: options.write ?? false });
+    file = await HostFile.open(path, { write: options.writable ?? false });
     return await format.open(
       file,
       layerOptions(shared, [], {
-        write: options.write ?? false,
+        write: options.writable ?? false,
         snapshot: options.snapshot,
         check: options.check,
       }),

@@ -1,5 +1,4 @@
 import type { HostFile } from '../disk/hostFile.js';
-import { native } from '../native.js';
 
 const BUFFER_BYTES = 2 ** 20;
 const MAX_PIECES = 4096;
@@ -37,7 +36,6 @@ export class PieceWriter {
 
   async flush(): Promise<void> {
     if (this.#used === 0) return;
-    const { fd, path } = this.#file;
     const data = this.#buffer.subarray(0, this.#used);
     const offsets = Float64Array.from(this.#offsets);
     const lengths = Uint32Array.from(this.#lengths);
@@ -48,7 +46,7 @@ export class PieceWriter {
     this.#used = 0;
     this.#offsets = [];
     this.#lengths = [];
-    await native.writePieces(fd, path, data, offsets, lengths);
+    await this.#file.writePieces(data, offsets, lengths);
     this.#spare = written;
   }
 

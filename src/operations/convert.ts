@@ -223,7 +223,7 @@ async function openTarget(
     return { target: await format.createTarget(path, wanted) };
   }
   if (!format.openTarget) throw cannot(`Existing images of format '${name}' can't be written to`, path);
-  const disk = await openDisk(path, { format: name, write: true, gate: wanted.gate, limits, lock });
+  const disk = await openDisk(path, { format: name, writable: true, gate: wanted.gate, limits, lock });
   try {
     if (disk.virtualSize < size) {
       throw new DiskImageError(

@@ -49,7 +49,7 @@ export function resizeImage(path: string, options: ResizeImageOptions): Promise<
     if (!format.resize) throw fail('UNSUPPORTED_OPERATION', 'Image format driver does not support resize');
     const disk = await openDisk(path, {
       format: options.format,
-      write: true,
+      writable: true,
       gate: resolveGate(options.gate),
       limits: options.limits,
       lock: options.lock,

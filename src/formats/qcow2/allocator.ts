@@ -1,107 +1,63 @@
-// Host clusters of an image that is written in place: refcount table and blocks, kept in memory until they are
-// published. New clusters count at once; freed ones only after nothing durable names them any more.
-
+// Host clusters of an image that is written in place. New clusters count at once, in memory; freed ones only after
+// nothing durable names them any more.
 import { DiskImageError } from '../../disk/errors.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import { divideUp } from '../../disk/offsets.js';
-import { PieceWriter } from '../pieceWriter.js';
+import type { PieceWriter } from '../pieceWriter.js';
 import { corruptImage, hex } from './corrupt.js';
-import type { Qcow2Header } from './header.js';
-import { entryOffset, tableWords } from './l2Entry.js';
-import { includesSorted, type MetadataClusters } from './metadataClusters.js';
-import {
-  type RefcountGetter,
-  type RefcountSetter,
-  refcountGetter,
-  refcountSetter,
-  refcountsPerBlock,
-} from './refcounts.js';
+import type { MetadataClusters } from './metadataClusters.js';
+import type { RefcountStore } from './refcountStore.js';
 
 const ENTRY_BYTES = 8;
-/** Clean blocks kept, bytes. */
-const CACHE_BYTES = 4 * 2 ** 20;
-/** Place of refcount_table_offset and refcount_table_clusters in the header. */
-const HEADER_TABLE_FIELD = 48;
+/** Counts looked at for one allocation, at most: its cost does not grow with the image. */
+const SWEEP = 2 ** 15;
 
 /** A run of host clusters. */
 export interface HostRun {
   /** Bytes. */
   offset: number;
   clusters: number;
+  /** Nothing was ever written there: it reads as zeros. */
+  fresh: boolean;
 }
 
 export class Allocator {
+  readonly counts: RefcountStore;
   readonly #file: HostFile;
   readonly #clusterSize: number;
-  readonly #perBlock: number;
   readonly #tableLimit: number;
-  readonly #get: RefcountGetter;
-  readonly #set: RefcountSetter;
   /** Never handed out, however they are counted: a damaged image must not be made worse. */
-  readonly #metadata: MetadataClusters;
-  /** Host offsets of the blocks. */
-  #table: Float64Array;
-  #tableOffset: number;
-  #tableClusters: number;
-  /** Set when the table has moved. */
-  #moved = false;
-  readonly #newEntries = new Set<number>();
-  /** Clusters of the blocks, sorted, and those that came since. */
-  readonly #oldBlocks: Float64Array;
-  readonly #newBlocks = new Set<number>();
-  readonly #dirty = new Map<number, Uint8Array>();
-  readonly #clean = new Map<number, Uint8Array>();
+  #metadata: MetadataClusters | undefined;
+  readonly #listMetadata: () => MetadataClusters;
+  /** From this cluster on all are free; -1 = not known yet. */
+  #tail = -1;
+  /** Free clusters below the tail are looked for from here on. */
+  #sweep = 0;
+  /** Bytes from here on were never written. */
+  #freshFrom: number;
   /** References to take away, by host cluster. */
   readonly #freed = new Map<number, number>();
-  #next = 0;
-
-  private constructor(
-    file: HostFile,
-    header: Qcow2Header,
-    table: Float64Array,
-    tableLimit: number,
-    metadata: MetadataClusters,
-  ) {
-    this.#file = file;
-    this.#clusterSize = header.clusterSize;
-    this.#perBlock = refcountsPerBlock(header.clusterSize, header.refcountOrder);
-    this.#tableLimit = tableLimit;
-    this.#get = refcountGetter(header.refcountOrder);
-    this.#set = refcountSetter(header.refcountOrder);
-    this.#metadata = metadata;
-    this.#table = table;
-    this.#tableOffset = header.refcountTableOffset;
-    this.#tableClusters = header.refcountTableClusters;
-    this.#oldBlocks = table.filter((offset) => offset !== 0).map((offset) => offset / header.clusterSize);
-    this.#oldBlocks.sort();
-  }
+  /** Clusters whose storage goes back to the host with their last reference. */
+  readonly #punched = new Set<number>();
+  readonly #writer: PieceWriter;
 
   /**
-   * Reads the refcount table.
    * @param tableLimit most bytes a refcount table may have
-   * @throws CORRUPT_IMAGE for an entry that cannot be a block's place; IO.
+   * @param listMetadata called once, before the first allocation
    */
-  static async open(
-    file: HostFile,
-    header: Qcow2Header,
+  constructor(
+    counts: RefcountStore,
     tableLimit: number,
-    metadata: MetadataClusters,
-  ): Promise<Allocator> {
-    const { clusterSize, refcountTableOffset: at } = header;
-    const bytes = new Uint8Array(header.refcountTableClusters * clusterSize);
-    await file.read(bytes, at);
-    const words = tableWords(bytes);
-    const table = new Float64Array(words.length / 2);
-    for (let i = 0; i < table.length; i++) {
-      table[i] = entryOffset(words[2 * i], words[2 * i + 1]);
-      if (table[i] % clusterSize === 0 && table[i] < Math.max(file.size, 1)) continue;
-      throw corruptImage(
-        file.path,
-        `Refcount table entry ${i}: block offset ${hex(table[i])} is unaligned or past the end of the file at ${hex(file.size)}`,
-        at + i * ENTRY_BYTES,
-      );
-    }
-    return new Allocator(file, header, table, tableLimit, metadata);
+    writer: PieceWriter,
+    listMetadata: () => MetadataClusters,
+  ) {
+    this.counts = counts;
+    this.#file = counts.file;
+    this.#clusterSize = counts.clusterSize;
+    this.#tableLimit = Math.max(tableLimit, counts.clusterSize);
+    this.#writer = writer;
+    this.#listMetadata = listMetadata;
+    this.#freshFrom = counts.file.isBlockDevice ? Number.POSITIVE_INFINITY : counts.file.size;
   }
 
   /** Frees that wait for the next flush. */
@@ -109,104 +65,246 @@ export class Allocator {
     return this.#freed.size;
   }
 
-  /** Bytes of blocks that wait for the next flush. */
-  get dirtyBytes(): number {
-    return this.#dirty.size * this.#clusterSize;
+  /**
+   * The next free run of at most `most` clusters; they have refcount 1 now.
+   * @throws LIMIT_EXCEEDED when the refcount table cannot grow; CORRUPT_IMAGE when a free cluster holds metadata; IO
+   * (ENOSPC) when a block device is full. Nothing has changed then.
+   */
+  async allocate(most: number): Promise<HostRun> {
+    await this.#begin();
+    const hole = await this.#findHole(most, SWEEP);
+    if (hole) return this.#take(hole.first, hole.clusters);
+    if (!this.#fits(1)) {
+      const last = await this.#findHole(most, Number.POSITIVE_INFINITY);
+      if (last) return this.#take(last.first, last.clusters);
+    }
+    return this.#takeTail(most);
+  }
+
+  /** Exactly `clusters` in one run, for tables that must lie in one piece. @throws as `allocate`. */
+  async allocateContiguous(clusters: number): Promise<HostRun> {
+    await this.#begin();
+    return this.#takeTail(clusters);
+  }
+
+  /** Takes back what `allocate` gave and nothing names yet. */
+  async cancel(run: HostRun): Promise<void> {
+    const first = run.offset / this.#clusterSize;
+    await this.counts.setRun(first, run.clusters, 0);
+    this.#sweep = Math.min(this.#sweep, first);
   }
 
   /**
-   * The first free run of at most `most` clusters; they have refcount 1 now, and the file reaches over them.
-   * @throws LIMIT_EXCEEDED when the refcount table cannot grow; CORRUPT_IMAGE when a free cluster holds metadata.
+   * One reference less for every host cluster that [offset, offset + length) touches, at the next flush. `punch`: its
+   * storage goes back to the host when that was the last. Bytes.
    */
-  async allocate(most: number): Promise<HostRun> {
-    let first = -1;
-    let count = 0;
-    for (let cluster = this.#next; count < most; cluster++) {
-      const index = Math.floor(cluster / this.#perBlock);
-      if (index >= this.#table.length || this.#table[index] === 0) {
-        if (count > 0) break;
-        await this.#addBlock(index, cluster);
-        continue;
-      }
-      const block = await this.#block(index);
-      if (this.#get(block, cluster % this.#perBlock) !== 0) {
-        if (count > 0) break;
-        continue;
-      }
-      this.#refuseTaken(cluster);
-      if (first < 0) first = cluster;
-      count++;
-    }
-    this.#next = first + count;
-    await this.#count(first, count);
-    return { offset: first * this.#clusterSize, clusters: count };
-  }
-
-  /** One reference less for every host cluster that [offset, offset + length) touches, at the next flush. Bytes. */
-  free(offset: number, length: number): void {
+  free(offset: number, length: number, punch = false): void {
     const first = Math.floor(offset / this.#clusterSize);
     const last = Math.floor((offset + length - 1) / this.#clusterSize);
     for (let cluster = first; cluster <= last; cluster++) {
       this.#freed.set(cluster, (this.#freed.get(cluster) ?? 0) + 1);
+      if (punch) this.#punched.add(cluster);
     }
   }
 
-  /** Writes counts of new clusters and makes them durable, the blocks before whatever points to them. */
-  async publish(sync: boolean): Promise<void> {
-    await this.#writeBlocks();
-    if (this.#moved) await this.#writeTable();
-    if (sync) await this.#file.sync();
-    if (!this.#moved && this.#newEntries.size === 0) return;
-    if (this.#moved) await this.#switchTable();
-    else await this.#writeEntries();
-    this.#newEntries.clear();
-    if (sync) await this.#file.sync();
+  /** Undoes `free`, as long as no flush came in between. */
+  keep(offset: number, length: number): void {
+    const first = Math.floor(offset / this.#clusterSize);
+    const last = Math.floor((offset + length - 1) / this.#clusterSize);
+    for (let cluster = first; cluster <= last; cluster++) {
+      const references = (this.#freed.get(cluster) ?? 0) - 1;
+      if (references > 0) this.#freed.set(cluster, references);
+      else this.#freed.delete(cluster);
+    }
   }
 
-  /** Takes the freed references away: nothing durable names them any more. */
-  async settleFrees(sync: boolean): Promise<void> {
-    if (this.#freed.size === 0) return;
-    for (const [cluster, references] of this.#freed) {
-      const index = Math.floor(cluster / this.#perBlock);
-      const at = cluster % this.#perBlock;
-      const block = this.#table[index] ? await this.#block(index) : undefined;
-      const count = block ? this.#get(block, at) : 0;
-      if (!block || count < references) {
-        throw corruptImage(
-          this.#file.path,
-          `Host cluster ${cluster} has refcount ${count}, but ${references} references to it were dropped`,
-          cluster * this.#clusterSize,
+  /**
+   * One reference more for every host cluster that [offset, offset + length) touches; returns the highest count that
+   * came out. Published counts that nothing names yet are leaks, no more: it may be published at any time.
+   * @throws LIMIT_EXCEEDED when a count would not fit refcount_bits; CORRUPT_IMAGE for a cluster that is not in use.
+   */
+  async retain(offset: number, length: number): Promise<number> {
+    await this.#begin();
+    const first = Math.floor(offset / this.#clusterSize);
+    const last = Math.floor((offset + length - 1) / this.#clusterSize);
+    let highest = 0;
+    for (let cluster = first; cluster <= last; cluster++) {
+      const count = await this.counts.count(cluster);
+      if (count === 0) throw this.#notCounted(cluster, 0, 1);
+      if (count >= this.counts.max) {
+        throw new DiskImageError(
+          'LIMIT_EXCEEDED',
+          `Host cluster ${cluster} has refcount ${count}, the most that ${Math.log2(this.counts.max + 1)} refcount bits hold ('${this.#file.path}')`,
+          { path: this.#file.path, offset: cluster * this.#clusterSize, operation: 'allocate' },
         );
       }
-      this.#set(this.#change(index, block), at, count - references);
-      if (count === references) this.#next = Math.min(this.#next, cluster);
+      await this.counts.setRun(cluster, 1, count + 1);
+      highest = Math.max(highest, count + 1);
     }
-    this.#freed.clear();
-    await this.#writeBlocks();
-    if (sync) await this.#file.sync();
+    return highest;
   }
 
-  /** Lets the file reach to host byte `end` at least: what lies before it may be mapped. */
-  async reach(end: number): Promise<void> {
+  /**
+   * Lets the file reach to the last cluster handed out: what lies before it may be mapped. Not while clusters are handed
+   * out elsewhere.
+   */
+  async reach(): Promise<void> {
+    const end = this.#tail * this.#clusterSize;
     if (!this.#file.isBlockDevice && this.#file.size < end) await this.#file.truncate(end);
   }
 
-  async #count(first: number, count: number): Promise<void> {
-    for (let cluster = first; cluster < first + count; cluster++) {
-      const index = Math.floor(cluster / this.#perBlock);
-      this.#set(this.#change(index, await this.#block(index)), cluster % this.#perBlock, 1);
+  /** Writes counts of new clusters, then whatever points to new blocks. The caller syncs. */
+  async publish(sync: boolean): Promise<void> {
+    if (this.#tail > 0) await this.reach();
+    await this.counts.publish(this.#writer, sync);
+  }
+
+  /** Takes the freed references away: nothing durable names them any more. A crash before it is written leaks them. */
+  async settleFrees(): Promise<void> {
+    if (this.#freed.size === 0) return;
+    await this.#begin();
+    const holes: number[] = [];
+    for (const [cluster, references] of this.#freed) {
+      const count = await this.counts.count(cluster);
+      if (count < references) throw this.#notCounted(cluster, count, references);
+      await this.counts.setRun(cluster, 1, count - references);
+      this.#freed.delete(cluster);
+      if (count > references) continue;
+      this.#metadata?.release(cluster);
+      this.#sweep = Math.min(this.#sweep, cluster);
+      if (this.#punched.has(cluster)) holes.push(cluster);
     }
-    await this.reach((first + count) * this.#clusterSize);
+    this.#punched.clear();
+    await this.counts.publish(this.#writer, false);
+    await this.#punch(holes);
+  }
+
+  /** Clusters from `first` on are cut off the file (all are free): for verbs that shrink it. */
+  forgetTail(first: number): void {
+    this.#tail = Math.min(this.#tail, first);
+    this.#sweep = Math.min(this.#sweep, first);
+    this.#freshFrom = Math.min(this.#freshFrom, first * this.#clusterSize);
+  }
+
+  /** First cluster after all that are in use; where a shrinking verb may cut the file. */
+  async end(): Promise<number> {
+    await this.#begin();
+    return this.#tail;
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#tail >= 0) return;
+    const { counts } = this;
+    let tail = 1;
+    for (let index = counts.lastBlock; index >= 0; index--) {
+      if (!counts.hasBlock(index)) continue;
+      const block = await counts.block(index);
+      let cluster = (index + 1) * counts.perBlock - 1;
+      while (cluster >= index * counts.perBlock && counts.countIn(block, cluster) === 0) cluster--;
+      if (cluster < index * counts.perBlock) continue;
+      tail = cluster + 1;
+      break;
+    }
+    this.#metadata = this.#listMetadata();
+    this.#tail = tail;
+  }
+
+  /** A free run below the tail, looked for among the next `budget` counts. */
+  async #findHole(most: number, budget: number): Promise<{ first: number; clusters: number } | undefined> {
+    const { counts } = this;
+    let left = budget;
+    while (this.#sweep < this.#tail && left > 0) {
+      const index = Math.floor(this.#sweep / counts.perBlock);
+      const end = Math.min(this.#tail, (index + 1) * counts.perBlock);
+      if (!counts.hasBlock(index)) {
+        // Free, but uncounted: a block would have to come first. Not worth it below the end of the file.
+        this.#sweep = end;
+        left -= 64;
+        continue;
+      }
+      const held = counts.block(index);
+      const block = held instanceof Promise ? await held : held;
+      const stop = Math.min(end, this.#sweep + left);
+      let at = this.#sweep;
+      while (at < stop && counts.countIn(block, at) !== 0) at++;
+      left -= at - this.#sweep;
+      this.#sweep = at;
+      if (at === stop) continue;
+      let after = at + 1;
+      while (after < end && after < at + most && counts.countIn(block, after) === 0) after++;
+      return { first: at, clusters: after - at };
+    }
+    return undefined;
+  }
+
+  async #take(first: number, clusters: number): Promise<HostRun> {
+    for (let i = 0; i < clusters; i++) this.#refuseTaken(first + i);
+    await this.counts.setRun(first, clusters, 1);
+    if (first === this.#sweep) this.#sweep = first + clusters;
+    return { offset: first * this.#clusterSize, clusters, fresh: false };
+  }
+
+  /** Clusters at the end, behind the refcount blocks and the bigger table that they may need. */
+  async #takeTail(clusters: number): Promise<HostRun> {
+    const { counts } = this;
+    const perTableCluster = this.#clusterSize / ENTRY_BYTES;
+    const start = this.#tail;
+    let missing: number[] = [];
+    let table = 0;
+    for (;;) {
+      const end = start + missing.length + table + clusters;
+      const wanted: number[] = [];
+      const last = Math.floor((end - 1) / counts.perBlock);
+      for (let i = Math.floor(start / counts.perBlock); i <= last; i++)
+        if (!counts.hasBlock(i)) wanted.push(i);
+      const grown = last < counts.tableEntries ? 0 : this.#grownTable(divideUp(last + 1, perTableCluster));
+      const settled = wanted.length === missing.length && grown === table;
+      missing = wanted;
+      table = grown;
+      if (settled) break;
+    }
+    const own = missing.length + table;
+    if (!this.#fits(own + clusters)) throw this.#full(own + clusters);
+    for (let i = 0; i < own + clusters; i++) this.#refuseTaken(start + i);
+    if (table > 0) {
+      this.free(counts.tableOffset, counts.tableClusters * this.#clusterSize);
+      counts.moveTable(start + missing.length, table);
+    }
+    for (const [i, index] of missing.entries()) counts.placeBlock(index, start + i);
+    await counts.setRun(start, own + clusters, 1);
+    this.#tail = start + own + clusters;
+    if (this.#sweep === start) this.#sweep = this.#tail;
+    const offset = (start + own) * this.#clusterSize;
+    return { offset, clusters, fresh: offset >= this.#freshFrom };
+  }
+
+  /** Clusters of a table with room for `needed` clusters' worth of entries, half as large again as it was. */
+  #grownTable(needed: number): number {
+    const most = Math.floor(this.#tableLimit / this.#clusterSize);
+    if (needed > most) {
+      throw new DiskImageError(
+        'LIMIT_EXCEEDED',
+        `A refcount table of ${needed} clusters exceeds the limit of ${most} ('${this.#file.path}')`,
+        { path: this.#file.path, operation: 'allocate' },
+      );
+    }
+    return Math.max(needed, Math.min(most, Math.ceil(this.counts.tableClusters * 1.5)));
+  }
+
+  #fits(clusters: number): boolean {
+    return !this.#file.isBlockDevice || (this.#tail + clusters) * this.#clusterSize <= this.#file.size;
+  }
+
+  #full(clusters: number): DiskImageError {
+    return new DiskImageError(
+      'IO',
+      `Device '${this.#file.path}' of ${this.#file.size} bytes has no room for ${clusters} more clusters of ${this.#clusterSize}`,
+      { path: this.#file.path, operation: 'allocate', errno: 'ENOSPC', syscall: 'write' },
+    );
   }
 
   #refuseTaken(cluster: number): void {
-    const tableFirst = this.#tableOffset / this.#clusterSize;
-    const taken =
-      (cluster >= tableFirst && cluster < tableFirst + this.#tableClusters) ||
-      this.#newBlocks.has(cluster) ||
-      includesSorted(this.#oldBlocks, cluster) ||
-      this.#metadata.has(cluster);
-    if (!taken) return;
+    if (!this.#metadata!.has(cluster)) return;
     throw corruptImage(
       this.#file.path,
       `Host cluster ${cluster} at ${hex(cluster * this.#clusterSize)} has refcount 0 but holds metadata`,
@@ -214,110 +312,24 @@ export class Allocator {
     );
   }
 
-  async #block(index: number): Promise<Uint8Array> {
-    const held = this.#dirty.get(index) ?? this.#clean.get(index);
-    if (held) return held;
-    const block = new Uint8Array(this.#clusterSize);
-    await this.#file.read(block, this.#table[index]);
-    this.#clean.set(index, block);
-    for (const oldest of this.#clean.keys()) {
-      if (this.#clean.size * this.#clusterSize <= CACHE_BYTES || oldest === index) break;
-      this.#clean.delete(oldest);
-    }
-    return block;
-  }
-
-  #change(index: number, block: Uint8Array): Uint8Array {
-    this.#clean.delete(index);
-    this.#dirty.set(index, block);
-    return block;
-  }
-
-  /** A block for a stretch that has none, where all clusters are free: it takes the first one that is wanted itself. */
-  async #addBlock(index: number, cluster: number): Promise<void> {
-    if (index >= this.#table.length) return this.#growTable(index, cluster);
-    this.#refuseTaken(cluster);
-    this.#placeBlock(index, cluster);
-    await this.#count(cluster, 1);
-  }
-
-  #placeBlock(index: number, cluster: number): void {
-    this.#table[index] = cluster * this.#clusterSize;
-    this.#newBlocks.add(cluster);
-    this.#newEntries.add(index);
-    this.#dirty.set(index, new Uint8Array(this.#clusterSize));
-  }
-
-  /** Everything from `cluster` on is free: the missing blocks and a table half as large again go there. */
-  async #growTable(index: number, cluster: number): Promise<void> {
-    const perTableCluster = this.#clusterSize / ENTRY_BYTES;
-    let clusters = Math.max(
-      divideUp(index + 1, perTableCluster),
-      Math.min(Math.ceil(this.#tableClusters * 1.5), Math.floor(this.#tableLimit / this.#clusterSize)),
+  #notCounted(cluster: number, count: number, references: number): DiskImageError {
+    return corruptImage(
+      this.#file.path,
+      `Host cluster ${cluster} has refcount ${count}, but ${references} references to it were in use`,
+      cluster * this.#clusterSize,
     );
-    let blocks: number;
-    for (;;) {
-      blocks = 1;
-      while (divideUp(cluster + blocks + clusters, this.#perBlock) - index > blocks) {
-        blocks = divideUp(cluster + blocks + clusters, this.#perBlock) - index;
-      }
-      if (index + blocks <= clusters * perTableCluster) break;
-      clusters = divideUp(index + blocks, perTableCluster);
-    }
-    if (clusters * this.#clusterSize > Math.max(this.#tableLimit, this.#clusterSize)) {
-      throw new DiskImageError(
-        'LIMIT_EXCEEDED',
-        `A refcount table of ${clusters} clusters exceeds the limit of ${Math.floor(this.#tableLimit / this.#clusterSize)} ('${this.#file.path}')`,
-        { path: this.#file.path, operation: 'allocate' },
-      );
-    }
-    for (let i = 0; i < blocks + clusters; i++) this.#refuseTaken(cluster + i);
-    const grown = new Float64Array(clusters * perTableCluster);
-    grown.set(this.#table);
-    this.free(this.#tableOffset, this.#tableClusters * this.#clusterSize);
-    this.#table = grown;
-    this.#tableOffset = (cluster + blocks) * this.#clusterSize;
-    this.#tableClusters = clusters;
-    this.#moved = true;
-    for (let i = 0; i < blocks; i++) this.#placeBlock(index + i, cluster + i);
-    await this.#count(cluster, blocks + clusters);
   }
 
-  async #writeBlocks(): Promise<void> {
-    const writer = new PieceWriter(this.#file);
-    for (const [index, block] of this.#dirty) {
-      await writer.write(this.#table[index], block);
-      this.#clean.set(index, block);
-    }
-    await writer.flush();
-    this.#dirty.clear();
-  }
-
-  async #writeTable(): Promise<void> {
-    await this.#file.write(tableEntries(this.#table), this.#tableOffset);
-  }
-
-  async #writeEntries(): Promise<void> {
-    for (const index of this.#newEntries) {
-      await this.#file.write(
-        tableEntries(this.#table.subarray(index, index + 1)),
-        this.#tableOffset + index * ENTRY_BYTES,
-      );
+  /** A device keeps its storage anyway. */
+  async #punch(clusters: number[]): Promise<void> {
+    if (this.#file.isBlockDevice) return;
+    clusters.sort((a, b) => a - b);
+    for (let i = 0; i < clusters.length; ) {
+      let end = i + 1;
+      while (end < clusters.length && clusters[end] === clusters[end - 1] + 1) end++;
+      const length = (end - i) * this.#clusterSize;
+      await this.#file.zero(clusters[i] * this.#clusterSize, length);
+      i = end;
     }
   }
-
-  /** Offset and size of the table lie side by side in the header's first sector: one write, whole or not at all. */
-  async #switchTable(): Promise<void> {
-    const field = Buffer.alloc(12);
-    field.writeBigUInt64BE(BigInt(this.#tableOffset), 0);
-    field.writeUInt32BE(this.#tableClusters, 8);
-    await this.#file.write(field, HEADER_TABLE_FIELD);
-    this.#moved = false;
-  }
-}
-
-function tableEntries(offsets: Float64Array): Buffer {
-  const bytes = Buffer.alloc(offsets.length * ENTRY_BYTES);
-  for (let i = 0; i < offsets.length; i++) bytes.writeBigUInt64BE(BigInt(offsets[i]), i * ENTRY_BYTES);
-  return bytes;
 }

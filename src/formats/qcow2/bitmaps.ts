@@ -6,6 +6,8 @@ import type { Qcow2Header } from './header.js';
 
 export interface Bitmap {
   readonly name: string;
+  /** Host offset of its directory entry, bytes. */
+  readonly entryOffset: number;
   /** Host offset of the bitmap table, bytes. */
   readonly tableOffset: number;
   /** Entries of 8 bytes. */
@@ -90,6 +92,7 @@ export async function readBitmaps(
     const nameAt = at + FIXED_BYTES + extraLength;
     bitmaps.push({
       name: bytes.toString('utf8', nameAt, nameAt + nameLength),
+      entryOffset: directoryOffset + at,
       tableOffset: Number(bytes.readBigUInt64BE(at)),
       tableEntries: bytes.readUInt32BE(at + 8),
       inUse: (flags & 1) !== 0,

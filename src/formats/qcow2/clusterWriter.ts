@@ -1,15 +1,14 @@
-// Gives guest clusters of an existing image places that may be written to: copy-on-write at the level of L2 entries.
-import type { Disk } from '../../disk/disk.js';
-import { type ExtentColumns, Kind } from '../../disk/extents.js';
-import { alignDown, alignUp } from '../../disk/offsets.js';
-import { readDisk } from '../../disk/view.js';
-import type { Allocator } from './allocator.js';
+// Where guest bytes are to be written: in place where the cluster is the active layer's own, else to a new cluster that
+// the entry names only after its bytes are there.
+import { alignDown } from '../../disk/offsets.js';
+import type { HostRun } from './allocator.js';
 import { compressedLength, compressedOffset } from './compressedDescriptor.js';
 import { SUBCLUSTERS } from './constants.js';
+import type { ImageCore } from './imageCore.js';
 import { entryOffset, entryWords, ZERO_LO } from './l2Entry.js';
-import type { Layer } from './layer.js';
-import { checkedL2Offset } from './map.js';
+import type { L2Table } from './map.js';
 import {
+  ALL_SUBCLUSTERS,
   checkStandardEntry,
   isCompressed,
   ownsCluster,
@@ -17,162 +16,232 @@ import {
   slotAt,
   subclusterBits,
 } from './writableEntry.js';
-import type { WritableTables } from './writableTables.js';
 
-const ALL = 0xffffffff;
+/** Guest bytes [from, to). */
+export interface Range {
+  from: number;
+  to: number;
+}
+
+/** Clusters whose entries are to change once their bytes are written. */
+export interface Placement {
+  /** Guest offset of the first cluster. */
+  guest: number;
+  clusters: number;
+  /** Host offset of the first cluster. */
+  host: number;
+  /** The clusters that were allocated for it; undefined when it keeps the place it has. */
+  run?: HostRun;
+  /** What the caller does not write, but what has to be there: old content, in guest order. */
+  fills: Range[];
+}
+
+/** Guest bytes [from, to) go to host byte `host` and following. */
+export interface Step extends Range {
+  host: number;
+  placement?: Placement;
+}
 
 export class ClusterWriter {
-  readonly layer: Layer;
-  readonly #disk: Disk;
-  readonly #allocator: Allocator;
-  readonly #tables: WritableTables;
+  readonly #core: ImageCore;
 
-  /** @param disk what the clusters hold now, backing chain included */
-  constructor(disk: Disk, layer: Layer, allocator: Allocator, tables: WritableTables) {
-    this.layer = layer;
-    this.#disk = disk;
-    this.#allocator = allocator;
-    this.#tables = tables;
+  constructor(core: ImageCore) {
+    this.#core = core;
   }
 
-  /** The L2 table that maps guest byte `at`, to look at; undefined when there is none. */
-  async tableToRead(at: number): Promise<Uint32Array | undefined> {
-    const offset = checkedL2Offset(this.layer, this.#group(at));
-    return offset === 0 ? undefined : this.layer.l2.get(offset);
-  }
-
-  /** The same to change: one that belongs to the active layer alone. */
-  tableToChange(at: number): Promise<Uint32Array> {
-    const index = this.#group(at);
-    return this.#tables.forChange(index, checkedL2Offset(this.layer, index));
+  /** Steps for [start, end) of one table when all of it can be overwritten where it is. */
+  inPlace(table: L2Table, start: number, end: number): Step[] | undefined {
+    const { clusterSize } = this.#core.header;
+    const steps: Step[] = [];
+    for (let at = start; at < end; ) {
+      const guest = alignDown(at, clusterSize);
+      const to = Math.min(end, guest + clusterSize);
+      const host = this.#inPlaceHost(slotAt(this.#core.header, table, guest), at, to);
+      if (host === undefined) return undefined;
+      pushInPlace(steps, at, to, host);
+      at = to;
+    }
+    return steps;
   }
 
   /**
-   * Places for guest bytes [start, end), which lie in one L2 table; rows are appended to `into`. What the clusters held
-   * around them is copied to their new places.
+   * Steps for [start, end), which lie in one table; new clusters are counted already.
+   * @throws what allocating throws; CORRUPT_IMAGE. Nothing has changed then.
    */
-  async allocate(into: ExtentColumns, start: number, end: number): Promise<void> {
-    const { header } = this.layer;
-    let words = await this.tableToRead(start);
-    let changing = false;
-    for (let at = start; at < end; ) {
-      const guest = alignDown(at, header.clusterSize);
-      const stop = Math.min(end, guest + header.clusterSize);
-      if (words) {
-        const host = this.#inPlace(slotAt(header, words, guest), at, stop);
+  async plan(start: number, end: number): Promise<Step[]> {
+    const { header, tables } = this.#core;
+    const table = await tables.read(tables.group(start));
+    const steps: Step[] = [];
+    try {
+      for (let at = start; at < end; ) {
+        const guest = alignDown(at, header.clusterSize);
+        const to = Math.min(end, guest + header.clusterSize);
+        const host = this.#inPlaceHost(slotAt(header, table, guest), at, to);
         if (host !== undefined) {
-          this.#push(into, at, stop, host + (at - guest));
-          at = stop;
+          pushInPlace(steps, at, to, host);
+          at = to;
           continue;
         }
+        const placement = await this.#place(table, at, end);
+        const stop = Math.min(end, placement.guest + placement.clusters * header.clusterSize);
+        steps.push({ from: at, to: stop, host: placement.host + (at - placement.guest), placement });
+        at = stop;
       }
-      if (!changing) words = await this.tableToChange(start);
-      changing = true;
-      at = await this.#place(into, words!, at, end);
+    } catch (error) {
+      await this.cancel(steps);
+      throw error;
+    }
+    return steps;
+  }
+
+  /** Lets the entries name the new places, whose bytes are written. What they named before is freed. */
+  async link(steps: readonly Step[]): Promise<void> {
+    const { tables, header } = this.#core;
+    let table: L2Table | undefined;
+    for (const { from, to, placement } of steps) {
+      if (!placement) continue;
+      table ??= await tables.own(tables.group(from));
+      for (let i = 0; i < placement.clusters; i++) {
+        const slot = slotAt(header, table, placement.guest + i * header.clusterSize);
+        this.#setEntry(slot, placement.host + i * header.clusterSize, from, to, placement.run !== undefined);
+        tables.touch(slot);
+      }
+    }
+  }
+
+  /** Gives new places back that no entry names. */
+  async cancel(steps: readonly Step[]): Promise<void> {
+    for (const { placement } of steps) {
+      if (placement?.run) await this.#core.allocator.cancel(placement.run);
     }
   }
 
   /** Gives up what the entry refers to, at the next flush; the entry is the caller's to change. */
-  release({ words, at }: Slot): void {
-    const { clusterBits, clusterSize } = this.layer.header;
-    const hi = words[at];
-    const lo = words[at + 1];
-    if (isCompressed({ words, at, guest: 0 })) {
-      this.#allocator.free(compressedOffset(hi, lo, clusterBits), compressedLength(hi, lo, clusterBits));
-    } else this.#allocator.free(entryOffset(hi, lo), clusterSize);
+  release({ table, at }: Slot, punch = false): void {
+    const { clusterBits, clusterSize } = this.#core.header;
+    const hi = table.words[at];
+    const lo = table.words[at + 1];
+    const { allocator } = this.#core;
+    if (isCompressed({ table, at, guest: 0 })) {
+      allocator.free(compressedOffset(hi, lo, clusterBits), compressedLength(hi, lo, clusterBits), punch);
+    } else allocator.free(entryOffset(hi, lo), clusterSize, punch);
   }
 
-  #group(at: number): number {
-    return Math.floor(at / this.layer.header.l2Coverage);
-  }
-
-  /** Host offset of the cluster when [from, to) can be overwritten as it is. */
-  #inPlace(slot: Slot, from: number, to: number): number | undefined {
-    const { words, at } = slot;
-    const { header } = this.layer;
+  /** Host byte for guest byte `from` when [from, to) of the cluster can be overwritten as it is. */
+  #inPlaceHost(slot: Slot, from: number, to: number): number | undefined {
     if (!ownsCluster(slot)) return undefined;
-    const offset = checkStandardEntry(this.layer, slot);
-    if (!header.extendedL2) return words[at + 1] & ZERO_LO ? undefined : offset;
+    const offset = checkStandardEntry(this.#core.layer, slot);
+    if (offset === undefined) return undefined;
+    const { header } = this.#core;
+    const { words } = slot.table;
+    if (!header.extendedL2) {
+      return words[slot.at + 1] & ZERO_LO ? undefined : offset + (from - slot.guest);
+    }
     const touched = subclusterBits(header, slot, from, to);
-    return (words[at + 3] & touched) >>> 0 === touched ? offset : undefined;
+    return (words[slot.at + 3] & touched) >>> 0 === touched ? offset + (from - slot.guest) : undefined;
   }
 
-  /** Places as many clusters from `at` on as come in one run; returns where it stopped. */
-  async #place(into: ExtentColumns, words: Uint32Array, at: number, end: number): Promise<number> {
-    const { header } = this.layer;
+  /** Places for as many clusters from the one at `from` on as come in one run. */
+  async #place(table: L2Table, from: number, end: number): Promise<Placement> {
+    const { header, layer, allocator } = this.#core;
     const { clusterSize } = header;
-    const first = slotAt(header, words, alignDown(at, clusterSize));
+    const guest = alignDown(from, clusterSize);
+    const first = slotAt(header, table, guest);
+    const wanted = Math.ceil((end - guest) / clusterSize);
     // A place of its own that only lacks content: zeros with a place, subclusters not written yet.
-    const reused = ownsCluster(first) ? checkStandardEntry(this.layer, first) : undefined;
-    let host: number;
-    let clusters = 1;
-    if (header.externalData) host = first.guest;
-    else if (reused !== undefined) {
-      host = reused;
-      await this.#allocator.reach(host + clusterSize);
-    } else {
-      const wanted = Math.ceil((end - first.guest) / clusterSize);
-      let most = 1;
-      while (most < wanted && !ownsCluster(slotAt(header, words, first.guest + most * clusterSize))) most++;
-      ({ offset: host, clusters } = await this.#allocator.allocate(most));
+    const own = ownsCluster(first) ? checkStandardEntry(layer, first) : undefined;
+    if (header.externalData || own !== undefined) {
+      const fills = this.#fills(first, from, Math.min(end, guest + clusterSize), false);
+      return { guest, clusters: 1, host: own ?? guest, fills };
     }
-    let from = at;
-    for (let i = 0; i < clusters; i++) {
-      const slot = slotAt(header, words, first.guest + i * clusterSize);
-      const to = Math.min(end, slot.guest + clusterSize);
-      const place = host + i * clusterSize;
-      await this.#fillAndSet(slot, from, to, place, reused !== undefined);
-      this.#push(into, from, to, place + (from - slot.guest));
-      from = to;
+    let most = 1;
+    while (most < wanted && !ownsCluster(slotAt(header, table, guest + most * clusterSize))) most++;
+    const run = await allocator.allocate(most);
+    const { offset: host, clusters } = run;
+    try {
+      const stop = guest + clusters * clusterSize;
+      const fills = this.#fills(first, from, Math.min(end, guest + clusterSize), true);
+      if (clusters > 1 && end < stop) {
+        const last = slotAt(header, table, stop - clusterSize);
+        fills.push(...this.#fills(last, last.guest, end, true));
+      }
+      return { guest, clusters, host, run, fills };
+    } catch (error) {
+      await allocator.cancel(run);
+      throw error;
     }
-    return from;
   }
 
-  /** Writes what the caller will not ([from, to) is his), then lets the entry point to `host`. */
-  async #fillAndSet(slot: Slot, from: number, to: number, host: number, reused: boolean): Promise<void> {
-    const { header } = this.layer;
+  /** What of the cluster must be written besides [from, to). `moves`: to another place than it has, if it has one. */
+  #fills(slot: Slot, from: number, to: number, moves: boolean): Range[] {
+    const { header, layer } = this.#core;
     const { clusterSize, extendedL2 } = header;
-    const { words, at, guest } = slot;
-    const held = isCompressed(slot) || checkStandardEntry(this.layer, slot) !== undefined;
-    const replaced = held && !reused && !header.externalData;
-    let fillFrom = guest;
-    let fillTo = guest + clusterSize;
-    let allocated = ALL;
+    const end = slot.guest + clusterSize;
+    if (from === slot.guest && to === end) return [];
+    if (!extendedL2 || isCompressed(slot)) {
+      return [
+        { from: slot.guest, to: from },
+        { from: to, to: end },
+      ].filter((range) => range.to > range.from);
+    }
+    const placed = checkStandardEntry(layer, slot) !== undefined;
+    const filled = placed ? slot.table.words[slot.at + 3] : 0;
+    const copies = placed && moves ? filled : 0;
+    const unit = clusterSize / SUBCLUSTERS;
+    const fills: Range[] = [];
+    const add = (low: number, high: number) => {
+      if (high <= low) return;
+      const last = fills.at(-1);
+      if (last?.to === low) last.to = high;
+      else fills.push({ from: low, to: high });
+    };
+    for (let i = 0; i < SUBCLUSTERS; i++) {
+      const low = slot.guest + i * unit;
+      const high = low + unit;
+      const bit = (1 << i) >>> 0;
+      const touched = low < to && from < high;
+      // The rest of a subcluster that has its content already, in this very place, stays as it is.
+      const needed = touched ? moves || (filled & bit) === 0 : (copies & bit) !== 0;
+      if (!needed) continue;
+      add(low, Math.min(high, Math.max(low, from)));
+      add(Math.max(low, Math.min(high, to)), high);
+    }
+    return fills;
+  }
+
+  /** Lets the entry point to `host`, where [from, to) and what #fills named has been written. */
+  #setEntry(slot: Slot, host: number, from: number, to: number, moves: boolean): void {
+    const { header, layer } = this.#core;
+    const { table, at, guest } = slot;
+    const { words } = table;
+    const compressed = isCompressed(slot);
+    const placed = !compressed && checkStandardEntry(layer, slot) !== undefined;
+    let allocated = ALL_SUBCLUSTERS;
     let zeros = 0;
-    if (extendedL2 && !replaced) {
-      const unit = clusterSize / SUBCLUSTERS;
-      const touched = subclusterBits(header, slot, from, to);
-      fillFrom = alignDown(from, unit);
-      fillTo = alignUp(to, unit);
-      const filled = words[at + 3];
-      // The rest of a subcluster that has its content already stays as it is.
-      if (filled & subclusterBits(header, slot, fillFrom, fillFrom + 1)) fillFrom = from;
-      if (filled & subclusterBits(header, slot, fillTo - 1, fillTo)) fillTo = to;
-      allocated = (filled | touched) >>> 0;
+    if (header.extendedL2 && !compressed) {
+      const touched = subclusterBits(
+        header,
+        slot,
+        Math.max(from, guest),
+        Math.min(to, guest + header.clusterSize),
+      );
+      allocated = ((placed ? words[at + 3] : 0) | touched) >>> 0;
       zeros = (words[at + 2] & ~touched) >>> 0;
     }
-    await this.#fill(guest, host, fillFrom, from);
-    await this.#fill(guest, host, to, fillTo);
-    if (replaced) this.release(slot);
+    if (moves && (compressed || placed)) this.release(slot);
     const [hi, lo] = entryWords(host, true);
     words[at] = hi;
     words[at + 1] = lo;
-    if (extendedL2) {
+    if (header.extendedL2) {
       words[at + 2] = zeros;
       words[at + 3] = allocated;
     }
   }
+}
 
-  /** Guest bytes [from, to) of the cluster, as they read now, to its new place; zeros past the disk's end. */
-  async #fill(guest: number, host: number, from: number, to: number): Promise<void> {
-    if (to <= from) return;
-    const content = Buffer.alloc(to - from);
-    const held = Math.min(to, this.#disk.virtualSize);
-    if (held > from) (await readDisk(this.#disk, from, held - from)).copy(content);
-    await this.layer.dataFile.write(content, host + (from - guest));
-  }
-
-  #push(into: ExtentColumns, from: number, to: number, host: number): void {
-    into.pushPlaced(Kind.data, from, to - from, 0, this.layer.dataFile, host);
-  }
+/** Neighbours in guest and host become one step. */
+function pushInPlace(steps: Step[], from: number, to: number, host: number): void {
+  const last = steps.at(-1);
+  if (last && !last.placement && last.to === from && last.host + (last.to - last.from) === host) last.to = to;
+  else steps.push({ from, to, host });
 }

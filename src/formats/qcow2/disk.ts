@@ -1,3 +1,4 @@
+import { BaseDisk } from '../../disk/baseDisk.js';
 import type { Disk, DiskInfo, MapOptions } from '../../disk/disk.js';
 import { DiskImageError } from '../../disk/errors.js';
 import { ExtentColumns, Kind, NO_FILE } from '../../disk/extents.js';
@@ -29,35 +30,42 @@ export interface Qcow2Parts {
 }
 
 /** A qcow2 image, read-only: its own layer and, through `backing`, its chain. */
-export class Qcow2Disk implements Disk {
+export class Qcow2Disk extends BaseDisk {
   readonly format: string = 'qcow2';
   readonly file: HostFile;
-  readonly header: Qcow2Header;
   readonly limits: Readonly<Limits>;
   readonly snapshotTable: SnapshotTable;
   readonly snapshot?: Snapshot;
   readonly externalFile?: HostFile;
   readonly backing?: Disk;
   readonly warnings: readonly string[];
-  readonly virtualSize: number;
   readonly clusterSize: number;
   readonly l2: L2Cache;
+  readonly #header: Qcow2Header;
   #l1: L1Table | undefined;
   #scratch: ExtentColumns | undefined;
   #preallocated: Promise<boolean> | undefined;
 
   constructor(parts: Qcow2Parts) {
+    super();
     this.file = parts.file;
-    this.header = parts.header;
+    this.#header = parts.header;
     this.limits = parts.limits;
     this.snapshotTable = parts.snapshotTable;
     this.snapshot = parts.snapshot;
     this.externalFile = parts.dataFile;
     this.backing = parts.backing;
     this.warnings = parts.warnings;
-    this.virtualSize = parts.snapshot?.diskSize ?? parts.header.diskSize;
     this.clusterSize = parts.header.clusterSize;
     this.l2 = parts.l2 ?? new L2Cache(parts.file, parts.header.clusterSize);
+  }
+
+  get header(): Qcow2Header {
+    return this.#header;
+  }
+
+  get virtualSize(): number {
+    return this.snapshot?.diskSize ?? this.header.diskSize;
   }
 
   /** QEMU reads L2 tables in slices of at most 64 KiB (l2-cache-entry-size). */

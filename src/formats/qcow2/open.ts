@@ -3,6 +3,7 @@ import { DiskImageError } from '../../disk/errors.js';
 import type { FormatOpenOptions } from '../../disk/format.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import { LockModes } from '../../disk/lock.js';
+import { refuseDamaged } from './damaged.js';
 import { Qcow2Disk, type Qcow2Parts, refuseEncrypted } from './disk.js';
 import type { Qcow2Header } from './header.js';
 import { readHeader } from './readHeader.js';
@@ -102,18 +103,4 @@ function flagWarnings(header: Qcow2Header, path: string): string[] {
   if (header.dirty)
     warnings.push(`Image '${path}' was not closed cleanly: its refcounts may be wrong until it is repaired`);
   return warnings;
-}
-
-/** QEMU repairs a dirty image when it opens it for writing; this library has no repair, so it refuses. */
-function refuseDamaged(header: Qcow2Header, path: string): void {
-  if (!header.corrupt && !header.dirty) return;
-  const why = header.corrupt
-    ? 'is marked corrupt (incompatible feature bit 1)'
-    : 'is marked dirty (incompatible feature bit 0): its refcounts may be wrong';
-  throw new DiskImageError(
-    'CORRUPT_IMAGE',
-    `Image '${path}' ${why}; it cannot be opened for writing before a repair: ` +
-      `run 'qemu-img check -r all' on it, or convert it to a new image`,
-    { path, offset: 72, operation: 'open' },
-  );
 }

@@ -1,22 +1,31 @@
-import type { WritableDisk } from '../../disk/disk.js';
+import type { Writable } from 'node:stream';
+import { requireRange } from '../../disk/arguments.js';
+import type { ResizeOptions, WritableDisk, WriteStreamOptions, ZeroOptions } from '../../disk/disk.js';
 import { DiskImageError } from '../../disk/errors.js';
-import type { ExtentColumns } from '../../disk/extents.js';
+import { type ExtentColumns, Kind } from '../../disk/extents.js';
 import type { FormatOpenOptions } from '../../disk/format.js';
 import type { HostFile } from '../../disk/hostFile.js';
-import { Allocator } from './allocator.js';
-import { ClusterWriter } from './clusterWriter.js';
+import { Mutex } from '../../disk/mutex.js';
+import { alignDown, alignUp } from '../../disk/offsets.js';
+import { RangeLock } from '../../disk/rangeLock.js';
+import { requireResize } from '../../disk/resizeRules.js';
+import { createWriteStream } from '../../disk/writeStream.js';
+import { BitmapTracker } from './bitmapTracker.js';
+import { ClusterFiller } from './clusterFiller.js';
+import { ClusterWriter, type Step } from './clusterWriter.js';
 import { ClusterZeroer } from './clusterZeroer.js';
-import { Autoclear } from './constants.js';
+import { KNOWN_AUTOCLEAR } from './constants.js';
 import { Qcow2Disk, type Qcow2Parts } from './disk.js';
-import { MetadataClusters } from './metadataClusters.js';
+import type { Qcow2Header } from './header.js';
+import { ImageCore } from './imageCore.js';
+import type { L1Table } from './l1.js';
+import type { Layer } from './layer.js';
 import { openParts } from './open.js';
-import { WritableL2Cache, WritableTables } from './writableTables.js';
+import { WritableL2Cache } from './writableL2Cache.js';
 
-/** Changed tables and refcount blocks after which a flush is due, bytes. */
-const MAX_DIRTY = 8 * 2 ** 20;
-/** Freed clusters after which a flush is due. */
-const MAX_FREES = 2 ** 16;
-const AUTOCLEAR_FIELD = 88;
+/** Zeros written at a time where only bytes can express them. */
+const ZERO_CHUNK = 2 ** 20;
+const EVERYTHING = Number.MAX_SAFE_INTEGER;
 
 /**
  * Opens an existing image for writing in place.
@@ -41,19 +50,29 @@ export async function openWritableQcow2(
 }
 
 /**
- * A qcow2 image that changes in place. Metadata stays in memory until `flush`, which publishes it in the order data,
- * refcounts, L2, L1, and frees clusters last: killed at any instant, the image has at most leaked clusters. Closing
- * without a flush drops what was not published.
+ * A qcow2 image that changes in place. Metadata stays in memory until it is published, by `flush` or when some MiB of
+ * it wait, in the order data, refcounts, L2, L1, and frees last: killed at any instant, the image has at most leaked
+ * clusters. Refcounts are always kept exactly; with lazy_refcounts too, so that the dirty bit is never needed.
  */
 export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   readonly #l2: WritableL2Cache;
-  #allocator!: Allocator;
-  #tables!: WritableTables;
+  readonly #requests = new RangeLock();
+  readonly #metadata = new Mutex();
+  #core: ImageCore | undefined;
   #writer!: ClusterWriter;
   #zeroer!: ClusterZeroer;
-  #begun = false;
+  #filler!: ClusterFiller;
+  #bitmaps: BitmapTracker | undefined;
+  /** Autoclear bits are cleared; bitmaps are marked. */
+  #begun: Promise<void> | undefined;
+  #ready = false;
+  /** Something was changed since the last flush. */
+  #changed = false;
   /** Places were handed out whose bytes may not be written yet: entries must not be published. */
   #handedOut = false;
+  /** Storage failed in the middle of a publication: what is on it is sound, but not what is in memory. */
+  #failure: DiskImageError | undefined;
+  #closing: Promise<void> | undefined;
 
   constructor(parts: Qcow2Parts, l2: WritableL2Cache) {
     super(parts);
@@ -69,90 +88,326 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
         { path: file.path, operation: 'open' },
       );
     }
-    const layer = await this.layer();
-    const metadata = new MetadataClusters(header, layer.l1);
-    this.#allocator = await Allocator.open(file, header, limits.refcountTableBytes, metadata);
-    this.#tables = new WritableTables(file, header, layer.l1, this.#l2, this.#allocator);
-    this.#writer = new ClusterWriter(this, layer, this.#allocator, this.#tables);
-    this.#zeroer = new ClusterZeroer(this, this.#writer);
+    const { l1, dataFile } = await super.layer();
+    const core = await ImageCore.open({ file, dataFile, header, limits, l1, l2: this.#l2 });
+    this.#core = core;
+    this.#writer = new ClusterWriter(core);
+    this.#zeroer = new ClusterZeroer(core, this.#writer);
+    this.#filler = new ClusterFiller(this, dataFile);
+  }
+
+  /** Metadata and its order of publication, for verbs that change the image as a whole: see `exclusive`. */
+  get core(): ImageCore {
+    return this.#core!;
+  }
+
+  override get header(): Qcow2Header {
+    return this.#core?.header ?? super.header;
+  }
+
+  override async loadL1(): Promise<L1Table> {
+    return this.#core?.l1 ?? super.loadL1();
+  }
+
+  override async layer(): Promise<Layer> {
+    return this.#core?.layer ?? super.layer();
   }
 
   get flushDue(): boolean {
-    const dirty = this.#tables.dirtyBytes + this.#allocator.dirtyBytes;
-    return dirty > MAX_DIRTY || this.#allocator.pendingFrees > MAX_FREES;
+    return this.core.publishDue;
+  }
+
+  protected override readChecked(buffer: Uint8Array, start: number): Promise<void> {
+    return this.#requests.run(start, start + buffer.length, false, () => super.readChecked(buffer, start));
+  }
+
+  async write(buffer: Uint8Array, start: number): Promise<void> {
+    if (!(buffer instanceof Uint8Array)) {
+      throw new DiskImageError('INVALID_ARGUMENT', `write takes a Buffer or Uint8Array, not ${buffer}`, {
+        path: this.path,
+        operation: 'write',
+      });
+    }
+    await this.#change(start, buffer.length, () => this.#write(buffer, start));
+  }
+
+  async zero(start: number, length: number, options: ZeroOptions = {}): Promise<void> {
+    await this.#change(start, length, () => this.#zero(start, start + length, options.unmap ?? true));
+  }
+
+  async discard(start: number, length: number): Promise<void> {
+    this.#check(start, length);
+    const { clusterSize, virtualSize } = this;
+    const end = start + length === virtualSize ? virtualSize : alignDown(start + length, clusterSize);
+    const from = alignUp(start, clusterSize);
+    // Version 2 has no zero flag: what lies behind would show.
+    const shows = this.header.version < 3 && this.backing !== undefined;
+    if (from >= end || shows) return;
+    await this.#change(from, end - from, () => this.#discard(from, end, false));
   }
 
   async allocate(into: ExtentColumns, start: number, length: number): Promise<void> {
-    this.#checkRange(start, length);
-    await this.#begin();
-    this.#handedOut = true;
-    const end = start + length;
-    for (let at = start; at < end; ) {
-      const stop = Math.min(end, this.#groupEnd(at));
-      await this.#writer.allocate(into, at, stop);
-      at = stop;
-    }
-  }
-
-  async zero(start: number, length: number): Promise<void> {
-    this.#checkRange(start, length);
-    await this.#begin();
-    const { l2Coverage, backingFile } = this.header;
-    const { l1 } = this.#writer.layer;
-    const end = start + length;
-    for (let at = start; at < end; ) {
-      const index = Math.floor(at / l2Coverage);
-      const stop = Math.min(end, this.#groupEnd(at));
-      // Nothing is mapped, and nothing lies behind: it reads as zeros already.
-      if (l1.l2Offset(index) === 0 && backingFile === undefined) {
-        const next = l1.nextUsed(index, l1.entries);
-        at = Math.min(end, Math.max(stop, next * l2Coverage));
-        continue;
+    await this.#change(start, length, async () => {
+      this.#handedOut = true;
+      for (const [at, stop] of this.#groups(start, start + length)) {
+        await this.#metadata.run(async () => {
+          const steps = await this.#writer.plan(at, stop);
+          await this.#settled(steps, () => this.#filler.fill(steps));
+          await this.core.allocator.reach();
+          for (const step of steps) {
+            into.pushPlaced(Kind.data, step.from, step.to - step.from, 0, this.core.dataFile, step.host);
+          }
+        });
       }
-      if (this.flushDue && !this.#handedOut) await this.flush();
-      await this.#zeroer.zero(at, stop);
-      at = stop;
-    }
+    });
   }
 
-  flush(): Promise<void> {
-    return this.publish(true);
+  async flush(): Promise<void> {
+    await this.publish(true);
   }
 
   /** As flush; without `sync` the order is kept, but nothing waits for the storage. */
   async publish(sync: boolean): Promise<void> {
-    if (sync && this.externalFile) await this.externalFile.sync();
-    await this.#allocator.publish(sync);
-    await this.#tables.publish(sync);
-    await this.#allocator.settleFrees(sync);
-    this.#handedOut = false;
+    this.#refuseBroken();
+    await this.#metadata.run(async () => {
+      this.#changed = false;
+      this.#handedOut = false;
+      await this.#publish(sync);
+    });
+  }
+
+  async resize(size: number, options: ResizeOptions = {}): Promise<void> {
+    requireResize(this, size, options);
+    const { resizeQcow2 } = await import('./resize.js');
+    await resizeQcow2(this, size, options.preallocation ?? 'off');
+  }
+
+  createWriteStream(options: WriteStreamOptions = {}): Writable {
+    return createWriteStream(this, options);
+  }
+
+  /**
+   * Runs `work` with the image to itself: no read or write is under way, and nothing but `work` changes metadata. It
+   * changes `core` and publishes; guest bytes are for the calls of the disk, outside.
+   */
+  exclusive<T>(work: (core: ImageCore) => Promise<T>): Promise<T> {
+    this.#refuseBroken();
+    return this.#requests.run(0, EVERYTHING, true, () =>
+      this.#metadata.run(async () => {
+        await this.#clearAutoclear();
+        return work(this.core);
+      }),
+    );
+  }
+
+  /**
+   * Empties the whole clusters of [start, end), bytes, so that what lies behind this layer shows (commit, rebase,
+   * shrinking). `end` may be the disk's end.
+   */
+  async unmap(start: number, end: number): Promise<void> {
+    await this.#change(start, end - start, () => this.#discard(start, end, true));
+  }
+
+  override close(): Promise<void> {
+    this.#closing ??= this.#requests.run(0, EVERYTHING, true, async () => {
+      try {
+        if (!this.#failure && !this.#handedOut) await this.#metadata.run(() => this.#finish());
+      } finally {
+        await super.close();
+      }
+    });
+    return this.#closing;
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#bitmaps?.pending) await this.#bitmaps.store(true);
+    if (this.#changed) await this.#publish(true);
+    this.#changed = false;
+  }
+
+  /** One request that changes guest bytes [start, start + length). */
+  async #change(start: number, length: number, work: () => Promise<void>): Promise<void> {
+    this.#check(start, length);
+    this.#refuseBroken();
+    if (length === 0) return;
+    const { clusterSize } = this;
+    const end = start + length;
+    const entered = this.#requests.acquire(alignDown(start, clusterSize), alignUp(end, clusterSize), true);
+    const hold = entered instanceof Promise ? await entered : entered;
+    try {
+      if (!this.#ready) await this.#begin();
+      this.#changed = true;
+      const marked = this.#bitmaps?.mark(start, end);
+      if (marked) await marked;
+      await work();
+      if (this.#bitmaps?.storeDue && !this.#handedOut) {
+        await this.#metadata.run(() => this.#bitmaps!.store(false));
+      }
+    } finally {
+      this.#requests.release(hold);
+    }
+  }
+
+  async #write(buffer: Uint8Array, start: number): Promise<void> {
+    const end = start + buffer.length;
+    if (end <= this.#groupEnd(start)) return this.#writeGroup(buffer, start, end);
+    for (const [at, stop] of this.#groups(start, end)) {
+      await this.#writeGroup(buffer.subarray(at - start, stop - start), at, stop);
+    }
+  }
+
+  /** Guest bytes [start, end) of one L2 table. */
+  async #writeGroup(buffer: Uint8Array, start: number, end: number): Promise<void> {
+    const { tables } = this.core;
+    const table = tables.peek(tables.group(start));
+    const inPlace = table && this.#writer.inPlace(table, start, end);
+    if (inPlace) return this.#filler.put(inPlace, buffer, start);
+    const steps = await this.#metadata.run(() => this.#writer.plan(start, end));
+    try {
+      await this.#filler.put(steps, buffer, start);
+    } catch (error) {
+      await this.#metadata.run(() => this.#writer.cancel(steps));
+      throw error;
+    }
+    if (!steps.some(({ placement }) => placement)) return;
+    await this.#metadata.run(async () => {
+      await this.#settled(steps, async () => {});
+      await this.#publishDue();
+    });
+  }
+
+  /** Links the steps when `work` has put their bytes there; gives their places back when anything fails. */
+  async #settled(steps: readonly Step[], work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      await this.#writer.link(steps);
+    } catch (error) {
+      await this.#writer.cancel(steps);
+      throw error;
+    }
+  }
+
+  async #zero(start: number, end: number, unmap: boolean): Promise<void> {
+    const { header, dataFile } = this.core;
+    // A raw data file must read as the guest does.
+    if (header.dataFileRaw) await dataFile.zero(start, end - start);
+    for (const [at, stop] of this.#groups(start, end, header.backingFile === undefined)) {
+      const { flagged, written } = this.#zeroer.pieces(at, stop, this.virtualSize);
+      if (flagged[1] > flagged[0]) {
+        await this.#metadata.run(async () => {
+          written.push(...(await this.#zeroer.flag(flagged[0], flagged[1], unmap)));
+          await this.#publishDue();
+        });
+      }
+      for (const [from, to] of written) await this.#writeZeros(from, to);
+    }
+  }
+
+  async #writeZeros(start: number, end: number): Promise<void> {
+    let zeros: Buffer | undefined;
+    for (let at = start; at < end; ) {
+      const stop = Math.min(end, alignDown(at, this.clusterSize) + Math.max(ZERO_CHUNK, this.clusterSize));
+      if (!(await this.#filler.isZero(at, stop))) {
+        zeros ??= Buffer.alloc(Math.max(ZERO_CHUNK, this.clusterSize));
+        await this.#write(zeros.subarray(0, stop - at), at);
+      }
+      at = stop;
+    }
+  }
+
+  async #discard(start: number, end: number, full: boolean): Promise<void> {
+    const { header, dataFile } = this.core;
+    const skips = full || header.backingFile === undefined;
+    for (const [at, stop] of this.#groups(start, end, skips)) {
+      await this.#metadata.run(async () => {
+        await this.#zeroer.discard(at, stop, full);
+        await this.#publishDue();
+      });
+    }
+    if (header.externalData) await dataFile.zero(start, end - start);
+  }
+
+  /** [start, end) by L2 tables; with `mapped` only where there are any. */
+  *#groups(start: number, end: number, mapped = false): Generator<[number, number]> {
+    const { l1 } = this.core;
+    for (let at = start; at < end; ) {
+      const stop = Math.min(end, this.#groupEnd(at));
+      const index = this.core.tables.group(at);
+      if (mapped && l1.l2Offset(index) === 0) {
+        const next = this.core.l1.nextUsed(index, l1.entries) * this.header.l2Coverage;
+        at = Math.min(end, Math.max(stop, next));
+        continue;
+      }
+      yield [at, stop];
+      at = stop;
+    }
   }
 
   #groupEnd(at: number): number {
-    return (Math.floor(at / this.header.l2Coverage) + 1) * this.header.l2Coverage;
+    const { l2Coverage } = this.header;
+    return (Math.floor(at / l2Coverage) + 1) * l2Coverage;
   }
 
-  #checkRange(start: number, length: number): void {
-    if (Number.isSafeInteger(start) && Number.isSafeInteger(length) && start >= 0 && length >= 0) {
-      if (start + length <= this.virtualSize) return;
+  /** In the middle of many changes, so that what waits in memory stays bounded. */
+  async #publishDue(): Promise<void> {
+    if (this.core.publishDue && !this.#handedOut) await this.#publish(true);
+  }
+
+  async #publish(sync: boolean): Promise<void> {
+    try {
+      await this.core.publish(sync);
+    } catch (error) {
+      const { errno } = error as DiskImageError;
+      // With more room the next attempt may succeed: everything is dirty still. All else is lost between here and there.
+      if (errno !== 'ENOSPC' && errno !== 'EDQUOT') this.#failure = error as DiskImageError;
+      this.#changed = true;
+      throw error;
     }
-    throw new DiskImageError(
-      'INVALID_ARGUMENT',
-      `Bytes ${start} to ${start + length} lie outside the disk of ${this.virtualSize} bytes`,
-      { path: this.path, operation: 'write' },
-    );
   }
 
   /** What vouches for things that a writer changes without maintaining them is taken back before the first change. */
   async #begin(): Promise<void> {
-    if (this.#begun) return;
-    this.#begun = true;
+    this.#begun ??= this.#metadata.run(async () => {
+      this.#bitmaps = await BitmapTracker.open(this.core);
+      await this.#clearAutoclear();
+      if (this.#bitmaps) {
+        await this.#bitmaps.begin();
+        await this.file.sync();
+      }
+      this.#ready = true;
+    });
+    try {
+      await this.#begun;
+    } catch (error) {
+      this.#begun = undefined;
+      throw error;
+    }
+  }
+
+  async #clearAutoclear(): Promise<void> {
     const { autoclear, version } = this.header;
-    const kept = autoclear & Autoclear.dataFileRaw;
+    const kept = autoclear & KNOWN_AUTOCLEAR;
     if (version < 3 || kept === autoclear) return;
-    const field = Buffer.alloc(8);
-    field.writeBigUInt64BE(kept);
-    await this.file.write(field, AUTOCLEAR_FIELD);
-    await this.file.sync();
+    await this.core.updateHeader({ autoclear: kept });
+  }
+
+  #check(start: number, length: number): void {
+    requireRange(start, start + length, this.virtualSize, { path: this.path, operation: 'write' });
+    if (!Number.isSafeInteger(length) || length < 0) {
+      throw new DiskImageError('INVALID_ARGUMENT', `${length} is no number of bytes`, {
+        path: this.path,
+        operation: 'write',
+      });
+    }
+    void this.file.fd;
+  }
+
+  #refuseBroken(): void {
+    if (!this.#failure) return;
+    throw new DiskImageError(
+      'IO',
+      `'${this.path}' takes no more changes since publishing some failed: ${this.#failure.message}`,
+      { path: this.path, operation: 'write', errno: this.#failure.errno, cause: this.#failure },
+    );
   }
 }

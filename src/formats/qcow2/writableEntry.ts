@@ -3,11 +3,14 @@ import { SUBCLUSTERS } from './constants.js';
 import type { Qcow2Header } from './header.js';
 import { COMPRESSED_HI, COPIED_HI, entryOffset, L2_RESERVED_HI, L2_RESERVED_LO, ZERO_LO } from './l2Entry.js';
 import type { Layer } from './layer.js';
-import { badEntry, checkPlace } from './map.js';
+import { badEntry, checkPlace, type L2Table } from './map.js';
 
-/** The entry of one guest cluster, with the words of the table it lies in. */
+/** All bits of one half of a subcluster bitmap. */
+export const ALL_SUBCLUSTERS = 0xffffffff;
+
+/** The entry of one guest cluster, in its table. */
 export interface Slot {
-  words: Uint32Array;
+  table: L2Table;
   /** Index of its first word. */
   at: number;
   /** Guest offset of the cluster, bytes. */
@@ -15,18 +18,19 @@ export interface Slot {
 }
 
 /** The entry of the cluster at `guest` in its table. */
-export function slotAt(header: Qcow2Header, words: Uint32Array, guest: number): Slot {
+export function slotAt(header: Qcow2Header, table: L2Table, guest: number): Slot {
   const { l2Coverage, clusterSize, l2EntryBytes } = header;
-  return { words, guest, at: ((guest % l2Coverage) / clusterSize) * (l2EntryBytes / 4) };
+  return { table, guest, at: ((guest % l2Coverage) / clusterSize) * (l2EntryBytes / 4) };
 }
 
-export function isCompressed({ words, at }: Slot): boolean {
-  return (words[at] & COMPRESSED_HI) !== 0;
+export function isCompressed({ table, at }: Slot): boolean {
+  return (table.words[at] & COMPRESSED_HI) !== 0;
 }
 
 /** Its host cluster belongs to this entry alone (COPIED, not compressed): it may be overwritten where it is. */
-export function ownsCluster({ words, at }: Slot): boolean {
-  return (words[at] & COMPRESSED_HI) === 0 && (words[at] & COPIED_HI) !== 0;
+export function ownsCluster({ table, at }: Slot): boolean {
+  const hi = table.words[at];
+  return (hi & COMPRESSED_HI) === 0 && (hi & COPIED_HI) !== 0;
 }
 
 /** Bits of the subclusters that guest bytes [from, to) of the cluster touch. */
@@ -34,7 +38,7 @@ export function subclusterBits(header: Qcow2Header, { guest }: Slot, from: numbe
   const unit = header.clusterSize / SUBCLUSTERS;
   const first = Math.floor((from - guest) / unit);
   const last = Math.ceil((to - guest) / unit);
-  return last - first >= SUBCLUSTERS ? 0xffffffff : (((2 ** (last - first) - 1) * 2 ** first) | 0) >>> 0;
+  return last - first >= SUBCLUSTERS ? ALL_SUBCLUSTERS : (((2 ** (last - first) - 1) * 2 ** first) | 0) >>> 0;
 }
 
 /**
@@ -43,12 +47,11 @@ export function subclusterBits(header: Qcow2Header, { guest }: Slot, from: numbe
  * @throws CORRUPT_IMAGE naming the entry.
  */
 export function checkStandardEntry(layer: Layer, slot: Slot): number | undefined {
-  const { header, l1 } = layer;
-  const { words, at, guest } = slot;
-  const hi = words[at];
-  const lo = words[at + 1];
-  const l1Index = Math.floor(guest / header.l2Coverage);
-  const table = { words, index: l1Index, offset: l1.l2Offset(l1Index) };
+  const { header } = layer;
+  const { table, at, guest } = slot;
+  const hi = table.words[at];
+  const lo = table.words[at + 1];
+  if (hi === 0 && (lo & ~ZERO_LO) === 0 && !header.extendedL2) return undefined;
   const index = at / (header.l2EntryBytes / 4);
   const reserved = header.extendedL2 ? L2_RESERVED_LO | ZERO_LO : L2_RESERVED_LO;
   if ((hi & L2_RESERVED_HI) !== 0 || (lo & reserved) !== 0) {

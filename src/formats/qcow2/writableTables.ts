@@ -1,118 +1,112 @@
 // L1 and L2 tables that change: what was changed stays in memory, and is what maps see, until it is published.
-import type { HostFile } from '../../disk/hostFile.js';
-import { PieceWriter } from '../pieceWriter.js';
+import type { PieceWriter } from '../pieceWriter.js';
 import type { Allocator } from './allocator.js';
-import type { Qcow2Header } from './header.js';
-import type { L1Table } from './l1.js';
-import { L2Cache } from './l2Cache.js';
+import type { ImageCore } from './imageCore.js';
 import { COPIED_HI, entryWords, tableBytes } from './l2Entry.js';
+import { checkedL2Offset, type L2Table } from './map.js';
+import type { Slot } from './writableEntry.js';
 
 const ENTRY_BYTES = 8;
 
-/** An L2 cache in which changed tables take precedence over the file. */
-export class WritableL2Cache extends L2Cache {
-  readonly #changed = new Map<number, Uint32Array>();
-  /** Arrays of tables that were written, for the next ones: garbage of MiBs is not collected soon enough. */
-  readonly #spare: Uint32Array[] = [];
-
-  override peek(offset: number): Uint32Array | undefined {
-    return this.#changed.get(offset) ?? super.peek(offset);
-  }
-
-  /** Tables changed and not yet written, by host offset. */
-  get changed(): ReadonlyMap<number, Uint32Array> {
-    return this.#changed;
-  }
-
-  /** The table to change in place. */
-  async forChange(offset: number): Promise<Uint32Array> {
-    let words = this.#changed.get(offset);
-    if (!words) {
-      words = this.#copy(await this.get(offset));
-      this.#changed.set(offset, words);
-    }
-    return words;
-  }
-
-  /** A new table at `offset` with the entries of the one at `from`, or empty. */
-  async create(offset: number, from: number): Promise<Uint32Array> {
-    const words = from === 0 ? this.#empty() : this.#copy(await this.get(from));
-    this.#changed.set(offset, words);
-    return words;
-  }
-
-  /** They are in the file now. Their arrays are not to be used any more. */
-  written(): void {
-    for (const [offset, words] of this.#changed) {
-      this.invalidate(offset);
-      this.#spare.push(words);
-    }
-    this.#changed.clear();
-  }
-
-  #empty(): Uint32Array {
-    return this.#spare.pop()?.fill(0) ?? new Uint32Array(this.clusterSize / 4);
-  }
-
-  #copy(words: Uint32Array): Uint32Array {
-    const copy = this.#spare.pop();
-    if (!copy) return Uint32Array.from(words);
-    copy.set(words);
-    return copy;
-  }
-}
-
 export class WritableTables {
-  readonly #file: HostFile;
-  readonly #header: Qcow2Header;
-  readonly #l1: L1Table;
-  readonly #l2: WritableL2Cache;
+  readonly #core: ImageCore;
   readonly #allocator: Allocator;
   readonly #l1Changed = new Set<number>();
+  readonly #empty: Uint32Array;
 
-  constructor(file: HostFile, header: Qcow2Header, l1: L1Table, l2: WritableL2Cache, allocator: Allocator) {
-    this.#file = file;
-    this.#header = header;
-    this.#l1 = l1;
-    this.#l2 = l2;
+  constructor(core: ImageCore, allocator: Allocator) {
+    this.#core = core;
     this.#allocator = allocator;
+    this.#empty = new Uint32Array(core.header.clusterSize / 4);
   }
 
-  /** Bytes of tables that wait for the next flush. */
+  /** Bytes that the next flush writes. */
   get dirtyBytes(): number {
-    return this.#l2.changed.size * this.#header.clusterSize;
+    return this.#core.l2.tables.dirtyBytes;
   }
 
-  /** The L2 table of guest group `index`, to change in place. `offset` is its checked place, 0 = none. */
-  async forChange(index: number, offset: number): Promise<Uint32Array> {
-    const owned = (this.#l1.words[2 * index] & COPIED_HI) !== 0;
-    if (offset !== 0 && owned) return this.#l2.forChange(offset);
+  /** Bytes of tables that wait in memory. */
+  get pinnedBytes(): number {
+    return this.#core.l2.tables.pinnedBytes;
+  }
+
+  get changed(): boolean {
+    return this.dirtyBytes > 0 || this.#l1Changed.size > 0;
+  }
+
+  /** Index of the L2 table that maps guest byte `at`. */
+  group(at: number): number {
+    return Math.floor(at / this.#core.header.l2Coverage);
+  }
+
+  /** The table of group `index` to look at, if it is in memory; one without entries (offset 0) when there is none. */
+  peek(index: number): L2Table | undefined {
+    const offset = checkedL2Offset(this.#core.layer, index);
+    const words = offset === 0 ? this.#empty : this.#core.l2.peek(offset);
+    return words && { words, index, offset };
+  }
+
+  /** The same, read when it is not in memory. */
+  async read(index: number): Promise<L2Table> {
+    const offset = checkedL2Offset(this.#core.layer, index);
+    const words = offset === 0 ? this.#empty : await this.#core.l2.get(offset);
+    return { words, index, offset };
+  }
+
+  /** The table of group `index` to change: one that belongs to the active layer alone. Follow changes by `touch`. */
+  async own(index: number): Promise<L2Table> {
+    const { l1, l2, header } = this.#core;
+    const offset = checkedL2Offset(this.#core.layer, index);
+    if (offset !== 0 && (l1.words[2 * index] & COPIED_HI) !== 0) {
+      return { words: await l2.get(offset), index, offset };
+    }
     // A table that a snapshot shares, or none: a new one, which takes the old one's entries over.
-    const place = (await this.#allocator.allocate(1)).offset;
-    const words = await this.#l2.create(place, offset);
-    if (offset !== 0) this.#allocator.free(offset, this.#header.clusterSize);
-    const [hi, lo] = entryWords(place, true);
-    this.#l1.words[2 * index] = hi;
-    this.#l1.words[2 * index + 1] = lo;
+    const old = offset === 0 ? this.#empty : await l2.get(offset);
+    const run = await this.#allocator.allocate(1);
+    await this.#allocator.reach();
+    const words = Uint32Array.from(old);
+    l2.tables.create(run.offset, words);
+    if (offset !== 0) this.#allocator.free(offset, header.clusterSize);
+    this.setL1(index, run.offset);
+    return { words, index, offset: run.offset };
+  }
+
+  /** Lets L1 entry `index` point to a table of the active layer's own at `offset`, 0 = to none. */
+  setL1(index: number, offset: number): void {
+    const { l1 } = this.#core;
+    const [hi, lo] = entryWords(offset, offset !== 0);
+    l1.words[2 * index] = hi;
+    l1.words[2 * index + 1] = lo;
     this.#l1Changed.add(index);
-    return words;
+  }
+
+  /** The entry was changed, in a table from `own`. */
+  touch({ table, at }: Slot): void {
+    this.#core.l2.tables.markDirty(table.offset, table.words, at * 4, this.#core.header.l2EntryBytes);
   }
 
   /** L2 tables first, then the L1 entries that point to new ones. */
-  async publish(sync: boolean): Promise<void> {
-    if (this.#l2.changed.size > 0) {
-      const writer = new PieceWriter(this.#file);
-      for (const [offset, words] of this.#l2.changed) await writer.writeWords(offset, words);
+  async publish(writer: PieceWriter, sync: boolean): Promise<void> {
+    const { l1, l2, file } = this.#core;
+    await l2.tables.writeBack(writer);
+    if (this.#l1Changed.size > 0) {
+      if (sync) await file.sync();
+      const changed = [...this.#l1Changed].sort((a, b) => a - b);
+      for (let i = 0; i < changed.length; ) {
+        let end = i + 1;
+        while (end < changed.length && changed[end] === changed[end - 1] + 1) end++;
+        const entries = tableBytes(l1.words.subarray(2 * changed[i], 2 * (changed[end - 1] + 1)));
+        await writer.write(l1.offset + changed[i] * ENTRY_BYTES, entries);
+        i = end;
+      }
       await writer.flush();
-      this.#l2.written();
-      if (sync) await this.#file.sync();
+      this.#l1Changed.clear();
     }
-    if (this.#l1Changed.size === 0) return;
-    for (const index of this.#l1Changed) {
-      const entry = tableBytes(this.#l1.words.subarray(2 * index, 2 * index + 2));
-      await this.#file.write(entry, this.#l1.offset + index * ENTRY_BYTES);
-    }
+    if (sync) await file.sync();
+  }
+
+  /** The L1 table was written as a whole: nothing of it waits. */
+  l1Written(): void {
     this.#l1Changed.clear();
-    if (sync) await this.#file.sync();
   }
 }

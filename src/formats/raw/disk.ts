@@ -1,4 +1,5 @@
-import type { Disk, DiskInfo, MapOptions, WritableDisk } from '../../disk/disk.js';
+import { BaseDisk } from '../../disk/baseDisk.js';
+import type { Disk, DiskInfo, MapOptions } from '../../disk/disk.js';
 import { DiskImageError } from '../../disk/errors.js';
 import { type ExtentColumns, Kind } from '../../disk/extents.js';
 import type { FormatOpenOptions } from '../../disk/format.js';
@@ -11,16 +12,19 @@ import { native } from '../../native.js';
 const SECTOR = 512;
 
 /** A raw disk. Holes of the host file are zero rows with their place, as `qemu-img map` shows them. */
-export class RawDisk implements Disk {
+export class RawDisk extends BaseDisk {
   readonly format = 'raw';
   readonly file: HostFile;
   readonly warnings: readonly string[] = [];
-  /** Bytes; the file's size rounded up to 512. */
-  readonly virtualSize: number;
 
   constructor(file: HostFile) {
+    super();
     this.file = file;
-    this.virtualSize = alignUp(file.size, SECTOR);
+  }
+
+  /** Bytes; the file's size rounded up to 512. */
+  get virtualSize(): number {
+    return alignUp(this.file.size, SECTOR);
   }
 
   get path(): string {
@@ -69,35 +73,6 @@ export class RawDisk implements Disk {
   }
 }
 
-/** A raw disk that changes in place: every byte has its place already, and nothing but bytes waits for a flush. */
-class WritableRawDisk extends RawDisk implements WritableDisk {
-  readonly flushDue = false;
-
-  async allocate(into: ExtentColumns, start: number, length: number): Promise<void> {
-    this.#checkRange(start, length);
-    if (length > 0) into.pushPlaced(Kind.data, start, length, 0, this.file, start);
-  }
-
-  async zero(start: number, length: number): Promise<void> {
-    this.#checkRange(start, length);
-    if (length > 0) await this.file.zero(start, length);
-  }
-
-  flush(): Promise<void> {
-    return this.file.sync();
-  }
-
-  #checkRange(start: number, length: number): void {
-    const whole = Number.isSafeInteger(start) && Number.isSafeInteger(length);
-    if (whole && start >= 0 && length >= 0 && start + length <= this.virtualSize) return;
-    throw new DiskImageError(
-      'INVALID_ARGUMENT',
-      `Bytes ${start} to ${start + length} lie outside the disk of ${this.virtualSize} bytes`,
-      { path: this.path, operation: 'write' },
-    );
-  }
-}
-
 /**
  * Opens a host file as a raw disk. Locks as qemu-img takes them: a reader with its chain 100 | 201 203, a writer
  * 100 101 103 | -, metadata only (`info`) none.
@@ -105,7 +80,7 @@ class WritableRawDisk extends RawDisk implements WritableDisk {
  */
 export async function openRaw(file: HostFile, options: FormatOpenOptions): Promise<Disk> {
   const { path } = file;
-  const disk = options.write ? new WritableRawDisk(file) : new RawDisk(file);
+  const disk = options.write ? await openWritable(file) : new RawDisk(file);
   if (disk.virtualSize > options.limits.virtualSize) {
     throw new DiskImageError(
       'LIMIT_EXCEEDED',
@@ -124,4 +99,9 @@ export async function openRaw(file: HostFile, options: FormatOpenOptions): Promi
     else if (options.chain) file.lock(LockModes.read);
   }
   return disk;
+}
+
+async function openWritable(file: HostFile): Promise<RawDisk> {
+  const { WritableRawDisk } = await import('./writable.js');
+  return new WritableRawDisk(file);
 }

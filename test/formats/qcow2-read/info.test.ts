@@ -111,7 +111,7 @@ t.test('damaged, dirty and encrypted images', async (t) => {
     const disk = await openDisk(file, { format: 'qcow2' });
     t.equal(disk.warnings.length, 1, `${flag}: opens read-only, with a warning`);
     await disk.close();
-    await t.rejects(openDisk(file, { format: 'qcow2', write: true }), {
+    await t.rejects(openDisk(file, { format: 'qcow2', writable: true }), {
       code: 'CORRUPT_IMAGE',
       message: new RegExp(`marked ${flag}.*before a repair`),
     });

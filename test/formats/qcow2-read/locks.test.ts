@@ -25,7 +25,7 @@ t.test('a writer keeps us out', async (t) => {
   const file = join(t.testdir(), 'x.qcow2');
   qemuImg('create', '-q', '-f', 'qcow2', file, '1M');
   const child = await holder(file, 'qcow2');
-  for (const options of [{}, { chain: false }, { write: true as const }]) {
+  for (const options of [{}, { chain: false }, { writable: true as const }]) {
     await t.rejects(openDisk(file, { format: 'qcow2', ...options }), {
       code: 'LOCKED',
       message: /Failed to get .*lock\nIs another process using the image \[.*x\.qcow2\]\?/,

@@ -83,7 +83,7 @@ t.test('what a raw disk refuses', async (t) => {
 t.test('a raw disk that is written to', async (t) => {
   const path = join(t.testdir(), 'disk.raw');
   writeFileSync(path, Buffer.alloc(65536, 7));
-  const disk = await openDisk(path, { format: 'raw', write: true });
+  const disk = await openDisk(path, { format: 'raw', writable: true });
   const places = new ExtentColumns();
   await disk.allocate(places, 4096, 8192);
   t.equal(places.count, 1);
