@@ -14,6 +14,7 @@
 #include "hash/zero_scan.h"
 #include "io/data_runs.h"
 #include "io/file_io.h"
+#include "io/reserve.h"
 #include "io/thread.h"
 
 namespace basecow {
@@ -41,7 +42,7 @@ struct Piece {
 class Copy {
  public:
   Copy(const NamedFd& source, const NamedFd& target, const CopyFileOptions& options, const Control& control)
-      : source_(source), target_(target), options_(options), control_(control) {}
+      : source_(source), target_(target), options_(options), control_(control), storage_(target.fd) {}
 
   Status Run(CopyFileResult* result) {
     BASECOW_TRY(Measure());
@@ -140,7 +141,7 @@ class Copy {
 
   Status CopyRuns() {
     posix_fadvise(source_.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    offload_.store(options_.detect_zeros == 0);
+    offload_.store(options_.detect_zeros == 0 && !OnExt4(target_.fd));
     std::vector<Thread> helpers(std::clamp(options_.threads, 1U, 16U) - 1);
     for (Thread& helper : helpers) {
       // With fewer threads than asked for it only takes longer.
@@ -253,6 +254,7 @@ class Copy {
 
   Status Write(const uint8_t* data, size_t length, uint64_t offset) {
     if (length == 0) return Status::Ok();
+    storage_.Before(offset, length);
     BASECOW_TRY(WriteFull(target_.fd, target_.path, data, length, offset));
     copied_.fetch_add(length);
     return Status::Ok();
@@ -275,6 +277,7 @@ class Copy {
   const NamedFd& target_;
   const CopyFileOptions& options_;
   const Control& control_;
+  StorageReserve storage_;
 
   bool target_device_ = false;
   bool regular_pair_ = false;

@@ -9,16 +9,12 @@
 
 namespace basecow {
 
-namespace {
-
 bool OnExt4(int fd) {
   struct stat stat {};
   struct statfs filesystem {};
   return fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && fstatfs(fd, &filesystem) == 0 &&
          filesystem.f_type == EXT4_SUPER_MAGIC;
 }
-
-}  // namespace
 
 StorageReserve::StorageReserve(int fd) : fd_(fd), useful_(OnExt4(fd)) {}
 

@@ -6,6 +6,10 @@
 
 namespace basecow {
 
+/// A regular file on ext4. Besides what is below: its copy_file_range is a loop of 64 KiB writes inside the
+/// kernel, slower than our own threads.
+bool OnExt4(int fd);
+
 /// ext4 finds a place for buffered bytes block by block when they are written and again when they go to disk;
 /// one fallocate just before a large write spares the first: a fifth of the whole time of a copy
 /// (docs/performance-conversion.md). On other filesystems, block devices and files without extents it does

@@ -27,7 +27,8 @@ Status ValidateRaw(const RawOptions& options) {
 
 RawSink::RawSink(RawOptions options)
     : options_(std::move(options)),
-      way_(options_.offload && options_.detect_zeros == 0 ? Way::kClone : Way::kReadWrite),
+      way_(options_.offload && options_.detect_zeros == 0 && !OnExt4(options_.fd) ? Way::kClone
+                                                                                  : Way::kReadWrite),
       storage_(options_.fd) {}
 
 bool RawSink::Skips(const Row* row) const {
