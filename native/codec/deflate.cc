@@ -26,11 +26,10 @@ constexpr size_t kMostInput = 2U << 20;
 
 struct Igzip {
   isal_zstream stream;
-  uint8_t level[ISAL_DEF_LVL3_DEFAULT];
+  uint8_t level[ISAL_DEF_LVL2_DEFAULT];
   alignas(64) uint8_t input[kMostInput + kLookahead];
 };
-static_assert(ISAL_DEF_LVL3_DEFAULT >= ISAL_DEF_LVL1_DEFAULT &&
-              ISAL_DEF_LVL3_DEFAULT >= ISAL_DEF_LVL2_DEFAULT);
+static_assert(ISAL_DEF_LVL2_DEFAULT >= ISAL_DEF_LVL1_DEFAULT);
 #endif
 
 Status NoMemory() {
@@ -51,12 +50,12 @@ Deflater::~Deflater() {
 }
 
 Status Deflater::Open(int level) {
-  if (level == 0) {
+  if (level == 0 || level == 3) {
     window_.reset(new (std::nothrow) WindowDeflater);
     return window_ == nullptr ? NoMemory() : Status::Ok();
   }
 #ifdef BASECOW_HAVE_ISAL
-  if (level >= 1 && level <= 3 && FindIsal() != nullptr) {
+  if ((level == 1 || level == 2) && FindIsal() != nullptr) {
     igzip_level_ = level;
     if (igzip_ == nullptr) igzip_ = new (std::nothrow) Igzip;
     return igzip_ == nullptr ? NoMemory() : Status::Ok();
@@ -117,11 +116,11 @@ size_t Deflater::DeflateZlib(const uint8_t* in, size_t length, uint8_t* out, siz
 }
 
 std::string DeflateLibrary() {
-  std::string text = "basecow (level 0), ";
+  std::string text = "basecow (levels 0 and 3), ";
 #ifdef BASECOW_HAVE_ISAL
   if (FindIsal() != nullptr) {
     text += "isa-l " + std::to_string(ISAL_MAJOR_VERSION) + "." + std::to_string(ISAL_MINOR_VERSION) + "." +
-            std::to_string(ISAL_PATCH_VERSION) + " (1 to 3), ";
+            std::to_string(ISAL_PATCH_VERSION) + " (1 and 2), ";
   }
 #endif
   return text + "zlib " + zlibVersion();

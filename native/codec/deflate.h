@@ -19,11 +19,12 @@ class Deflater {
   Deflater(const Deflater&) = delete;
   Deflater& operator=(const Deflater&) = delete;
 
-  /// `level` 0 = the default for VM images, our own. 1 to 3 are igzip's where ISA-L is found; all others, 1
-  /// to 9, are zlib's (6 gives qemu-img's sizes at its speed).
+  /// `level` 0 = the default for VM images, our own, as is 3. 1 and 2 are igzip's where ISA-L is found; all
+  /// others, 1 to 9, are zlib's (6 gives qemu-img's sizes at its speed).
   ///
-  /// Sizes relative to zlib 6 and megabytes per second of one core of an AMD EPYC 9004, files of a Debian
-  /// system in 64 KiB clusters: zlib 6 100 % 36, level 0 104.5 % 185, igzip 3 108 % 300, igzip 1 110 % 540.
+  /// Sizes and speeds of one core relative to zlib 6 on files of a Debian system in 64 KiB clusters, AMD EPYC
+  /// 9004: level 0 104.3 % at 11.9 times, igzip 2 109.4 % at 18.5, igzip 1 109.8 % at 19 times the speed
+  /// (docs/performance-codecs.md).
   Status Open(int level);
 
   /// Bytes written to `out`; 0 when they would be more than `capacity`. `length` at most 2 MiB.
@@ -41,7 +42,7 @@ class Deflater {
   void* zlib_ = nullptr;
 };
 
-/// What serves which levels: `basecow (level 0), isa-l 2.30.0 (1 to 3), zlib 1.2.13`.
+/// What serves which levels: `basecow (levels 0 and 3), isa-l 2.30.0 (1 and 2), zlib 1.2.13`.
 std::string DeflateLibrary();
 
 }  // namespace basecow

@@ -143,7 +143,7 @@ BASECOW_V3 void WriteV3(const WindowParser& parser, const uint8_t* in, const uin
 void WriteSequences(const WindowParser& parser, const uint8_t* in, const uint8_t* literal_length,
                     const uint8_t* distance_length, uint64_t size, BitWriter& out) {
 #if defined(__x86_64__)
-  if (HasV3()) return WriteV3(parser, in, literal_length, distance_length, size, out);
+  if (!parser.portable && HasV3()) return WriteV3(parser, in, literal_length, distance_length, size, out);
 #endif
   WriteAll(parser, in, literal_length, distance_length, size, out);
 }

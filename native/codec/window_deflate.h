@@ -37,6 +37,8 @@ struct WindowParser {
   size_t count;
   /// Searches in a row that found nothing.
   uint32_t misses;
+  /// Only code that every machine can run, for tests.
+  bool portable = false;
   uint32_t literal_frequency[kLiteralSymbols];
   uint32_t distance_frequency[kDistanceSymbols];
 };
@@ -44,6 +46,8 @@ struct WindowParser {
 /// One per thread. The same input always gives the same bytes.
 class WindowDeflater {
  public:
+  explicit WindowDeflater(bool portable = false) { parser_.portable = portable; }
+
   /// Bytes written to `out`; 0 when they would be more than `capacity`. Writes nothing past `capacity`.
   size_t Deflate(const uint8_t* in, size_t length, uint8_t* out, size_t capacity);
 

@@ -23,6 +23,7 @@ constexpr unsigned kPatience = 5;
 BASECOW_INLINE uint64_t Load64(const uint8_t* at) {
   uint64_t value;
   memcpy(&value, at, sizeof value);
+  static_assert(std::endian::native == std::endian::little);
   return value;
 }
 
@@ -35,18 +36,20 @@ BASECOW_INLINE uint32_t HashFive(uint64_t bytes) {
 }
 
 /// 2^(n+1) - 1 for n equal bytes, at most kStep: grows with n, and can be merged by OR.
+template <bool kVectors>
 BASECOW_INLINE uint32_t Same(const uint8_t* here, const uint8_t* there) {
 #if defined(__x86_64__)
-  const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(here));
-  const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(there));
-  const auto equal = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(a, b)));
-  return equal ^ (equal + 1);
-#else
+  if (kVectors) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(here));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(there));
+    const auto equal = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(a, b)));
+    return equal ^ (equal + 1);
+  }
+#endif
   const uint64_t low = Load64(here) ^ Load64(there);
   const uint64_t high = Load64(here + 8) ^ Load64(there + 8);
   const int equal = low != 0 ? std::countr_zero(low) / 8 : 8 + std::countr_zero(high) / 8;
   return (2U << equal) - 1;
-#endif
 }
 
 struct Match {
@@ -60,14 +63,15 @@ BASECOW_INLINE int64_t Back(uint64_t entry, size_t at) {
 }
 
 /// The longer of the two candidates, and the nearer if they are equal.
+template <bool kVectors>
 BASECOW_INLINE Match Look(WindowParser& parser, const uint8_t* here, uint64_t bytes, size_t at) {
   uint16_t& three = parser.three[HashThree(bytes)];
   uint16_t& five = parser.five[HashFive(bytes)];
   const int64_t near = Back(three, at);
   const int64_t far = Back(five, at);
   three = five = static_cast<uint16_t>(at);
-  const uint32_t same_near = Same(here, here + near);
-  const uint32_t same_far = Same(here, here + far);
+  const uint32_t same_near = Same<kVectors>(here, here + near);
+  const uint32_t same_far = Same<kVectors>(here, here + far);
   const bool take_far = same_far > same_near;
   return {take_far ? same_far : same_near, take_far ? far : near};
 }
@@ -88,6 +92,7 @@ BASECOW_INLINE uint32_t Extend(const uint8_t* here, const uint8_t* there, uint32
   return same;
 }
 
+template <bool kVectors>
 BASECOW_INLINE size_t ParseBlock(WindowParser& parser, const uint8_t* in, size_t at, size_t length) {
   uint32_t* const literals = parser.literal_frequency;
   memset(literals, 0, sizeof parser.literal_frequency);
@@ -102,8 +107,8 @@ BASECOW_INLINE size_t ParseBlock(WindowParser& parser, const uint8_t* in, size_t
   while (at < limit) {
     const uint8_t* const here = in + at;
     const uint64_t bytes = Load64(here);
-    Match match = Look(parser, here, bytes, at);
-    const Match next = Look(parser, here + 1, bytes >> 8, at + 1);
+    Match match = Look<kVectors>(parser, here, bytes, at);
+    const Match next = Look<kVectors>(parser, here + 1, bytes >> 8, at + 1);
     literals[here[0]]++;
     // Fewer than three bytes.
     if ((match.same | next.same) < 0xf) {
@@ -158,7 +163,7 @@ BASECOW_INLINE size_t ParseBlock(WindowParser& parser, const uint8_t* in, size_t
 
 #if defined(__x86_64__)
 BASECOW_V3 size_t ParseV3(WindowParser& parser, const uint8_t* in, size_t at, size_t length) {
-  return ParseBlock(parser, in, at, length);
+  return ParseBlock<true>(parser, in, at, length);
 }
 #endif
 
@@ -172,9 +177,9 @@ void WindowParser::Reset() {
 
 size_t WindowParser::Parse(const uint8_t* in, size_t at, size_t length) {
 #if defined(__x86_64__)
-  if (HasV3()) return ParseV3(*this, in, at, length);
+  if (!portable && HasV3()) return ParseV3(*this, in, at, length);
 #endif
-  return ParseBlock(*this, in, at, length);
+  return ParseBlock<false>(*this, in, at, length);
 }
 
 }  // namespace basecow

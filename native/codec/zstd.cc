@@ -6,11 +6,25 @@
 #include <dlfcn.h>
 #endif
 
+#include <algorithm>
+#include <bit>
+
 namespace basecow {
 
 namespace {
 
-constexpr int kDefaultLevel = 3;
+// ZSTD_cParameter and ZSTD_strategy are part of the stable interface.
+constexpr int kLevel = 100;
+constexpr int kHashLog = 102;
+constexpr int kMinMatch = 105;
+constexpr int kTargetLength = 106;
+constexpr int kStrategy = 107;
+constexpr int kFast = 1;
+#ifdef BASECOW_HAVE_ZSTD
+static_assert(kLevel == ZSTD_c_compressionLevel && kHashLog == ZSTD_c_hashLog &&
+              kMinMatch == ZSTD_c_minMatch && kTargetLength == ZSTD_c_targetLength &&
+              kStrategy == ZSTD_c_strategy && kFast == ZSTD_fast);
+#endif
 
 struct Zstd {
   void* (*create_decoder)();
@@ -19,7 +33,8 @@ struct Zstd {
   size_t (*decode)(void*, void*, size_t, const void*, size_t);
   void* (*create_encoder)();
   size_t (*free_encoder)(void*);
-  size_t (*encode)(void*, void*, size_t, const void*, size_t, int);
+  size_t (*set_parameter)(void*, int, int);
+  size_t (*encode)(void*, void*, size_t, const void*, size_t);
   unsigned (*is_error)(size_t);
   const char* (*version)();
 };
@@ -35,8 +50,12 @@ const Zstd* FindZstd() {
       },
       []() -> void* { return ZSTD_createCCtx(); },
       [](void* context) { return ZSTD_freeCCtx(static_cast<ZSTD_CCtx*>(context)); },
-      [](void* context, void* out, size_t capacity, const void* in, size_t length, int level) {
-        return ZSTD_compressCCtx(static_cast<ZSTD_CCtx*>(context), out, capacity, in, length, level);
+      [](void* context, int parameter, int value) {
+        return ZSTD_CCtx_setParameter(static_cast<ZSTD_CCtx*>(context),
+                                      static_cast<ZSTD_cParameter>(parameter), value);
+      },
+      [](void* context, void* out, size_t capacity, const void* in, size_t length) {
+        return ZSTD_compress2(static_cast<ZSTD_CCtx*>(context), out, capacity, in, length);
       },
       &ZSTD_isError,
       &ZSTD_versionString,
@@ -64,7 +83,8 @@ struct Loaded {
              Find(library, "ZSTD_decompressDCtx", &functions.decode) &&
              Find(library, "ZSTD_createCCtx", &functions.create_encoder) &&
              Find(library, "ZSTD_freeCCtx", &functions.free_encoder) &&
-             Find(library, "ZSTD_compressCCtx", &functions.encode) &&
+             Find(library, "ZSTD_CCtx_setParameter", &functions.set_parameter) &&
+             Find(library, "ZSTD_compress2", &functions.encode) &&
              Find(library, "ZSTD_isError", &functions.is_error) &&
              Find(library, "ZSTD_versionString", &functions.version);
   }
@@ -123,15 +143,33 @@ ZstdEncoder::~ZstdEncoder() {
 Status ZstdEncoder::Open(int level) {
   const Zstd* zstd = FindZstd();
   if (zstd == nullptr) return Missing();
-  level_ = level == 0 ? kDefaultLevel : level;
   if (context_ == nullptr) context_ = zstd->create_encoder();
-  return context_ != nullptr ? Status::Ok() : Status::System(ENOMEM, "ZSTD_createCCtx", "");
+  if (context_ == nullptr) return Status::System(ENOMEM, "ZSTD_createCCtx", "");
+  tuned_ = level == 0;
+  length_ = 0;
+  if (!tuned_) return Set({{kLevel, level}});
+  return Set({{kStrategy, kFast}, {kMinMatch, 5}, {kTargetLength, 0}});
+}
+
+Status ZstdEncoder::Set(std::initializer_list<std::pair<int, int>> parameters) {
+  for (const auto& [parameter, value] : parameters) {
+    if (FindZstd()->is_error(FindZstd()->set_parameter(context_, parameter, value)) != 0) {
+      return Status::System(EINVAL, "ZSTD_CCtx_setParameter", "");
+    }
+  }
+  return Status::Ok();
 }
 
 size_t ZstdEncoder::Encode(const uint8_t* in, size_t length, uint8_t* out, size_t capacity) {
   const Zstd* zstd = FindZstd();
   if (zstd == nullptr || context_ == nullptr) return 0;
-  const size_t size = zstd->encode(context_, out, capacity, in, length, level_);
+  if (tuned_ && length != length_) {
+    // Its table stays in the first-level cache for clusters of the usual 64 KiB.
+    const int bits = std::clamp(static_cast<int>(std::bit_width(length)) - 4, 10, 17);
+    if (!Set({{kHashLog, bits}}).ok()) return 0;
+    length_ = length;
+  }
+  const size_t size = zstd->encode(context_, out, capacity, in, length);
   return zstd->is_error(size) != 0 ? 0 : size;
 }
 

@@ -4,6 +4,7 @@
 #include "codec/deflate.h"
 #include "codec/inflate.h"
 #include "codec/zstd.h"
+#include "guarded.h"
 
 using basecow::Deflater;
 using basecow::Inflater;
@@ -67,7 +68,125 @@ std::vector<uint8_t> InflateInSmallWindow(const std::vector<uint8_t>& packed, si
   return out;
 }
 
+/// What QEMU's reader makes of it: all `unit` bytes, or nothing.
+bool ZlibAccepts(const std::vector<uint8_t>& packed, size_t unit, std::vector<uint8_t>& out) {
+  z_stream stream{};
+  CHECK_EQ(inflateInit2(&stream, -12), Z_OK);
+  out.assign(unit, 0);
+  stream.next_in = const_cast<Bytef*>(packed.data());
+  stream.avail_in = static_cast<uInt>(packed.size());
+  stream.next_out = out.data();
+  stream.avail_out = static_cast<uInt>(unit);
+  const int result = inflate(&stream, Z_FINISH);
+  inflateEnd(&stream);
+  return (result == Z_STREAM_END || result == Z_BUF_ERROR) && stream.avail_out == 0;
+}
+
+/// Bits flipped, bytes changed, cut, doubled or put elsewhere.
+void Damage(check::Random& random, std::vector<uint8_t>& bytes) {
+  for (size_t times = 1 + random.Below(4); times > 0 && !bytes.empty(); times--) {
+    // Heads of blocks and frames are where most can go wrong.
+    const size_t at = random.Below(random.Below(2) == 0 ? bytes.size() : std::min<size_t>(bytes.size(), 100));
+    switch (random.Below(5)) {
+      case 0:
+        bytes[at] ^= static_cast<uint8_t>(1U << random.Below(8));
+        break;
+      case 1:
+        bytes[at] = static_cast<uint8_t>(random.Below(256));
+        break;
+      case 2:
+        bytes.resize(at);
+        break;
+      case 3:
+        bytes.erase(bytes.begin() + static_cast<ptrdiff_t>(at));
+        break;
+      default: {
+        const size_t some = std::min<size_t>(random.Below(40), bytes.size() - at);
+        const std::vector<uint8_t> piece(bytes.begin() + static_cast<ptrdiff_t>(at),
+                                         bytes.begin() + static_cast<ptrdiff_t>(at + some));
+        bytes.insert(bytes.begin() + static_cast<ptrdiff_t>(random.Below(bytes.size())), piece.begin(),
+                     piece.end());
+      }
+    }
+  }
+}
+
 }  // namespace
+
+TEST("inflate: damaged streams are read as zlib reads them, within their bytes and the unit") {
+  check::Random random(21);
+  const check::Guarded input(1 << 17);
+  const check::Guarded output(1 << 17);
+  Inflater inflater;
+  std::vector<uint8_t> expected;
+  size_t accepted = 0;
+  for (int round = 0; round < 3000; round++) {
+    const size_t unit = size_t{512} << random.Below(8);
+    const std::vector<uint8_t> text = Text(random.Below(1000), unit);
+    std::vector<uint8_t> packed(unit + 100);
+    if (random.Below(2) == 0) {
+      packed = ZlibDeflate(text, 12);
+    } else {
+      Deflater deflater;
+      CHECK_OK(deflater.Open(static_cast<int>(random.Below(3))));
+      packed.resize(deflater.Deflate(text.data(), unit, packed.data(), packed.size()));
+    }
+    if (round % 10 != 0) Damage(random, packed);
+    uint8_t* const out = output.Ending(unit);
+    const bool good = inflater.Inflate(input.EndingWith(packed), packed.size(), out, unit);
+    if (ZlibAccepts(packed, unit, expected)) {
+      accepted++;
+      CHECK(good);
+      CHECK(std::equal(expected.begin(), expected.end(), out));
+    } else {
+      CHECK(!good);
+    }
+  }
+  CHECK(accepted >= 300);
+}
+
+TEST("zstd: damaged frames are read within their bytes and the unit, and leave nothing behind") {
+  check::Random random(22);
+  const check::Guarded input(1 << 17);
+  const check::Guarded output(1 << 17);
+  ZstdDecoder decoder;
+  CHECK_OK(decoder.Open());
+  for (int round = 0; round < 3000; round++) {
+    const size_t unit = size_t{512} << random.Below(8);
+    const std::vector<uint8_t> text = Text(random.Below(1000), unit);
+    ZstdEncoder encoder;
+    CHECK_OK(encoder.Open(static_cast<int>(random.Below(5))));
+    std::vector<uint8_t> packed(unit + 1000);
+    packed.resize(encoder.Encode(text.data(), unit, packed.data(), packed.size()));
+    CHECK(!packed.empty());
+    uint8_t* const out = output.Ending(unit);
+    std::vector<uint8_t> damaged = packed;
+    Damage(random, damaged);
+    (void)decoder.Decode(input.EndingWith(damaged), damaged.size(), out, unit);
+    CHECK(decoder.Decode(input.EndingWith(packed), packed.size(), out, unit));
+    CHECK(std::equal(text.begin(), text.end(), out));
+  }
+}
+
+TEST("zstd: frames without a content size and with a checksum, as streams write them") {
+  // Magic, window descriptor (1 MiB), an RLE block of 1,024 bytes, no content size; then its checksum flag
+  // set.
+  const std::vector<uint8_t> plain = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50, 0x03, 0x20, 0x00, 0x61};
+  ZstdDecoder decoder;
+  CHECK_OK(decoder.Open());
+  std::vector<uint8_t> out(1024);
+  CHECK(decoder.Decode(plain.data(), plain.size(), out.data(), 1024));
+  CHECK(out == std::vector<uint8_t>(1024, 0x61));
+  std::vector<uint8_t> checked = plain;
+  checked[4] = 0x04;
+  CHECK(!decoder.Decode(checked.data(), checked.size(), out.data(), 1024));
+  checked.insert(checked.end(), {0xde, 0xad, 0xbe, 0xef});
+  CHECK(!decoder.Decode(checked.data(), checked.size(), out.data(), 1024));
+  // The low 4 bytes of XXH64 of 1,024 times `a`.
+  const uint8_t checksum[4] = {0x09, 0x98, 0x6b, 0x45};
+  std::copy_n(checksum, 4, checked.end() - 4);
+  CHECK(decoder.Decode(checked.data(), checked.size(), out.data(), 1024));
+}
 
 TEST("inflate: what zlib wrote, with bytes behind the stream and a unit that ends before it") {
   const std::vector<uint8_t> text = Text(1, kUnit);

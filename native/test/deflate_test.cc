@@ -4,6 +4,7 @@
 #include "check.h"
 #include "codec/huffman.h"
 #include "codec/window_deflate.h"
+#include "guarded.h"
 
 using basecow::CodeLengths;
 using basecow::Codes;
@@ -127,6 +128,55 @@ TEST("deflate: a capacity one byte too small is refused and not overrun") {
     for (const size_t less : {size_t{1}, size_t{9}, packed.size() / 2, packed.size()}) {
       std::vector<uint8_t> small(packed.size() - less);
       CHECK_EQ(deflater.Deflate(bytes.data(), bytes.size(), small.data(), small.size()), 0U);
+    }
+  }
+}
+
+TEST("deflate: the code that every machine can run writes the same bytes") {
+  check::Random random(54);
+  WindowDeflater deflater;
+  WindowDeflater portable(true);
+  for (int round = 0; round < 60; round++) {
+    const std::vector<uint8_t> bytes = Mixed(random, 1 + random.Below(round < 50 ? 70000 : 1 << 20));
+    std::vector<uint8_t> first(bytes.size() + 1000);
+    std::vector<uint8_t> second(bytes.size() + 1000);
+    first.resize(deflater.Deflate(bytes.data(), bytes.size(), first.data(), first.size()));
+    second.resize(portable.Deflate(bytes.data(), bytes.size(), second.data(), second.size()));
+    CHECK(!first.empty());
+    CHECK(first == second);
+  }
+}
+
+TEST("deflate: matches at every distance up to the window, and none beyond it") {
+  check::Random random(55);
+  WindowDeflater deflater;
+  std::vector<uint8_t> out(20000);
+  for (size_t distance = 1; distance <= 4200; distance += distance < 40 || distance > 4080 ? 1 : 37) {
+    std::vector<uint8_t> bytes = random.Bytes(distance);
+    for (size_t i = 0; i < 600; i++) bytes.push_back(bytes[bytes.size() - distance]);
+    const size_t size = deflater.Deflate(bytes.data(), bytes.size(), out.data(), out.size());
+    CHECK(Inflates({out.begin(), out.begin() + static_cast<ptrdiff_t>(size)}, bytes));
+    CHECK_EQ(size < distance + 300, distance <= 4096);
+  }
+}
+
+TEST("deflate: reads nothing before or behind its input, writes nothing behind its output") {
+  check::Random random(56);
+  const check::Guarded input(1 << 17);
+  const check::Guarded output(1 << 18);
+  for (const bool portable : {false, true}) {
+    WindowDeflater deflater(portable);
+    for (int round = 0; round < 300; round++) {
+      const std::vector<uint8_t> bytes = Mixed(random, random.Below(round < 200 ? 100 : 70000));
+      uint8_t* const in = input.EndingWith(bytes);
+      const size_t capacity = random.Below(bytes.size() + 40);
+      uint8_t* const out = output.Ending(capacity);
+      const size_t size = deflater.Deflate(in, bytes.size(), out, capacity);
+      CHECK(size <= capacity);
+      if (size != 0) CHECK(Inflates({out, out + size}, bytes));
+      // With nothing in front of it either.
+      std::copy(bytes.begin(), bytes.end(), input.Start());
+      if (size != 0) CHECK_EQ(deflater.Deflate(input.Start(), bytes.size(), out, capacity), size);
     }
   }
 }
