@@ -1,5 +1,5 @@
 // The public API: re-exports, nothing else.
-export { JobControl, type Progress } from './disk/control.js';
+export { type IoPriority, JobControl, type Progress } from './disk/control.js';
 export {
   type Disk,
   type DiskInfo,
@@ -101,7 +101,7 @@ export {
   type RangeDigests,
 } from './operations/hashRanges.js';
 export { type InfoRequest, info, infoChain } from './operations/info.js';
-export type { JobSettings } from './operations/job.js';
+export type { Effort, JobSettings } from './operations/job.js';
 export { type MapEntry, type MapRequest, map, mapAll } from './operations/map.js';
 export { type MeasureImageRequest, measure } from './operations/measure.js';
 export type { ProgressListener } from './operations/progressReport.js';

@@ -4,8 +4,10 @@ import { fileURLToPath } from 'node:url';
 import bindings from 'bindings';
 
 /**
- * Progress and cancel of one job, shared with the engine without messages: Float64 [0] bytes done,
- * [1] bytes total; Int32 at byte 16: 1 = cancel. (native/transfer/control.h)
+ * Progress, cancel, rate and priority of one job, shared with the engine without messages. Bytes: 0 f64 bytes done, 8 f64
+ * bytes total, 16 i32 1 = cancel, 20 i32 I/O priority (0 = as it is), 24 f64 bytes per second (0 = no limit), 32 i64
+ * nanoseconds until which the rate is used up, 40 i32 nice value added, 44 i32 threads that may work now (0 = all).
+ * (native/transfer/control.h)
  */
 export const CONTROL_BYTES = 64;
 

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -142,20 +143,29 @@ class Copy {
   Status CopyRuns() {
     posix_fadvise(source_.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     offload_.store(options_.detect_zeros == 0 && !OnExt4(target_.fd));
-    std::vector<Thread> helpers(std::clamp(options_.threads, 1U, 16U) - 1);
-    for (Thread& helper : helpers) {
+    // Others' errands come after this one on the calling thread, so a priority goes to threads of our own.
+    const size_t first = control_.HasPriority() ? 0 : 1;
+    std::vector<Thread> helpers(std::clamp(options_.threads, 1U, 16U) - first);
+    for (size_t i = 0; i < helpers.size(); i++) {
+      Status started = helpers[i].Start("basecow-copy", [this, number = first + i] {
+        control_.Prioritize();
+        Work(number);
+      });
+      if (started.ok()) continue;
       // With fewer threads than asked for it only takes longer.
-      if (!helper.Start("basecow-copy", [this] { Work(); }).ok()) break;
+      if (first + i == 0) return started;
+      break;
     }
-    Work();
+    if (first == 1) Work(0);
     for (Thread& helper : helpers) helper.Join();
     return std::move(status_);
   }
 
-  void Work() {
+  /// `number`: the thread's, from 0.
+  void Work(size_t number) {
     AlignedBuffer buffer;
     Piece piece{};
-    while (Next(&piece)) {
+    while (AwaitTurn(number) && Next(&piece)) {
       Status status = piece.data ? CopyData(piece, &buffer) : Hole(piece.start, piece.end);
       if (!status.ok()) {
         Fail(std::move(status));
@@ -163,6 +173,19 @@ class Copy {
       }
       control_.Advance(piece.end - piece.start);
     }
+  }
+
+  /// Waits while the job may not use so many threads. False when there is nothing left to do.
+  bool AwaitTurn(size_t number) {
+    while (!control_.Admits(number)) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!status_.ok() || at_ >= source_size_ || control_.Cancelled()) return false;
+      }
+      const timespec pause{0, 10'000'000};
+      nanosleep(&pause, nullptr);
+    }
+    return true;
   }
 
   void Fail(Status status) {
@@ -191,7 +214,7 @@ class Copy {
       *piece = {at_, std::min(run_.start, at_ + std::min(most, run_.start - at_)), false};
     } else {
       // Ends on multiples of the piece size, so that the zero scan's grain is the same wherever a run starts.
-      const uint64_t most = offload_.load() ? kOffloadPiece : BufferBytes();
+      const uint64_t most = offload_.load() ? control_.Portion(kOffloadPiece) : BufferBytes();
       *piece = {at_, std::min(run_.end, (at_ / most + 1) * most), true};
     }
     at_ = piece->end;
@@ -199,7 +222,10 @@ class Copy {
   }
 
   [[nodiscard]] size_t BufferBytes() const {
-    return std::max(kBufferBytes, (options_.detect_zeros + kZeroGrain - 1) / kZeroGrain * kZeroGrain);
+    // Longer runs of zeros are found or not by where pieces end: that must not depend on a rate.
+    const bool any = options_.detect_zeros <= kZeroGrain;
+    return std::max(any ? control_.Portion(kBufferBytes) : kBufferBytes,
+                    (options_.detect_zeros + kZeroGrain - 1) / kZeroGrain * kZeroGrain);
   }
 
   Status Hole(uint64_t start, uint64_t end) {
@@ -210,6 +236,7 @@ class Copy {
 
   Status CopyData(const Piece& piece, AlignedBuffer* buffer) {
     uint64_t at = piece.start;
+    control_.Pace(piece.end - piece.start);
     if (offload_.load()) {
       uint64_t copied = 0;
       bool supported = false;

@@ -47,7 +47,8 @@ Status WriteZeros(int fd, std::string_view path, uint64_t from, uint64_t size, c
   std::fill_n(zeros.data(), zeros.size(), uint8_t{0});
   for (uint64_t at = from; at < size;) {
     if (control.Cancelled()) return Status::Cancelled();
-    const auto piece = static_cast<size_t>(std::min<uint64_t>(size - at, zeros.size()));
+    const auto piece = static_cast<size_t>(std::min<uint64_t>(size - at, control.Portion(zeros.size())));
+    control.Pace(piece);
     BASECOW_TRY(WriteFull(fd, path, zeros.data(), piece, at));
     at += piece;
     control.Advance(piece);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "transfer/messages.h"
 #include "transfer/worker.h"
@@ -41,7 +42,7 @@ void Job::Submit(std::shared_ptr<Batch> batch) {
       alive_++;
     }
     Thread thread;
-    Status started = thread.Start("basecow-job", [this] { Run(); });
+    Status started = thread.Start("basecow-job", [this, number = threads_.size()] { Run(number); });
     if (!started.ok()) {
       bool alone;
       {
@@ -86,10 +87,22 @@ void Job::Advise(const Source& source) {
   }
 }
 
-void Job::Run() {
+bool Job::AwaitTurn(size_t number) {
+  constexpr std::chrono::milliseconds kLook{10};
+  while (!control_.Admits(number)) {
+    std::unique_lock lock(mutex_);
+    // The first thread always may work: the others leave the end to it.
+    if (closing_ || stopped_.load(std::memory_order_relaxed)) return false;
+    wake_.wait_for(lock, kLook, [&] { return closing_ || stopped_.load(std::memory_order_relaxed); });
+  }
+  return true;
+}
+
+void Job::Run(size_t number) {
+  control_.Prioritize();
   {
     Worker worker(options_.read, control_, stopped_, options_.segment);
-    for (;;) {
+    while (AwaitTurn(number)) {
       Task task;
       if (!Take(&task)) break;
       const uint64_t length = task.end - task.start;

@@ -53,7 +53,10 @@ class Job {
   void AbortAndJoin();
 
  private:
-  void Run();
+  /// `number`: the thread's, from 0.
+  void Run(size_t number);
+  /// Waits while the job may not use so many threads. False when the thread should leave.
+  bool AwaitTurn(size_t number);
   bool Take(Task* task);
   void Done(Task& task, Status status);
   void Fail(Status status);

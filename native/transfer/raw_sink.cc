@@ -194,6 +194,7 @@ Status RawSink::Offload(Worker& worker, Task& task, const SourceFile& file, cons
       }
     }
     if (copied == 0) {
+      worker.control().Pace(length);
       Status status = CopyRange(file.fd, file.path, source, options_.fd, options_.path, host, length, &copied,
                                 &supported);
       // Which side failed is found out by reading and writing.

@@ -43,7 +43,8 @@ Status Reader::ReadData(const SourceFile& file, const Row& row, uint64_t from, u
                         Task& task) {
   for (uint64_t at = from; at < to;) {
     if (control_.Cancelled()) return Status::Cancelled();
-    const auto length = static_cast<size_t>(std::min<uint64_t>(to - at, kPiece));
+    const auto length = static_cast<size_t>(std::min<uint64_t>(to - at, control_.Portion(kPiece)));
+    control_.Pace(length);
     const uint64_t host = row.offset + (at - row.start);
     uint8_t* place = out + (at - from);
     Status status = ReadPiece(file, at, host, length, place);
@@ -117,6 +118,7 @@ Status Reader::ReadUnit(const Source& source, size_t index, uint64_t from, uint6
     if (unit_.data() == nullptr) return Status::System(ENOMEM, "malloc", file.path);
     target = unit_.data();
   }
+  control_.Pace(row.unit);
   const uint8_t* data = nullptr;
   size_t length = 0;
   Status status = Compressed(source, index, from, &data, &length);

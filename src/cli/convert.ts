@@ -22,7 +22,12 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     display.start();
     sources = await resolveSources(words);
     const request = await conversion(words, sources, sourceCache);
-    const settings = { signal: ctx.signal, onProgress: display.onProgress, threads: words.threads };
+    const settings = {
+      ...words.effort,
+      signal: ctx.signal,
+      onProgress: display.onProgress,
+      threads: words.threads,
+    };
     const outcome = await convert(request, settings);
     display.finish(true);
     if (!quiet) warnUnreadable(ctx, outcome);
@@ -56,7 +61,6 @@ async function conversion(
     target: { ...(await convertTarget(words, sources)), gate: likeQemu },
     compress: words.compress,
     compressionLevel: words.compressionLevel,
-    bytesPerSecond: words.rate,
     sparseSize: words.sparseSize,
     noCreate: words.noCreate,
     targetIsZero: words.targetIsZero,

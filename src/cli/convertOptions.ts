@@ -1,7 +1,9 @@
+import type { Effort } from '../operations/job.js';
 import type { CacheMode, ImageSource } from '../operations/source.js';
 import { cacheMode } from './cacheModes.js';
 import type { CliContext } from './context.js';
 import { OptionLists, printOptionHelp } from './createOptions.js';
+import { effortOptions, rateLimit, takeEffort } from './effort.js';
 import { CliError } from './errors.js';
 import { snapshotSelector } from './operand.js';
 import { reportWarning } from './output.js';
@@ -32,7 +34,6 @@ const spec = {
       ['backing-format', 'F', 'required'],
       ['sparse-size', 'S', 'required'],
       ['no-create', 'n'],
-      ['rate-limit', 'r', 'required'],
       ['parallel', 'm', 'required'],
       ['oob-writes', 'W'],
       ['copy-range-offloading', 'C'],
@@ -40,6 +41,7 @@ const spec = {
       ['compression-level', 'level', 'required'],
       ['quiet', 'q'],
     ]),
+    ...effortOptions,
     progressOption,
   ],
 };
@@ -60,7 +62,7 @@ export interface ConvertWords {
   threads?: number;
   compressionLevel?: number;
   /** Bytes a second. */
-  rate?: number;
+  effort: Effort;
   sourceCache: string;
   targetCache: CacheMode;
   imageOpts: boolean;
@@ -96,6 +98,7 @@ export function parseConvert(args: string[], ctx: CliContext): ConvertWords | un
     progress: false,
     json: false,
     quiet: false,
+    effort: {},
   } as ConvertWords;
   const later: Later = { targetCache: 'unsafe', skipBroken: false };
   const options = new VerbOptions(ctx, 'convert', args, spec);
@@ -157,7 +160,8 @@ function take(words: ConvertWords, later: Later, value: string, argument: string
   else if (value === 'S') words.sparseSize = sparseSize(argument, warn);
   else if (value === 'p') [words.progress, words.json] = [true, argument === 'json'];
   else if (value === 'm') words.threads = coroutines(argument);
-  else if (value === 'r') words.rate = rateLimit(argument, warn);
+  else if (value === 'r') words.effort.bytesPerSecond = rateLimit(argument, ctx);
+  else if (takeEffort(words.effort, value, argument, ctx)) return;
   else if (value === 'level') words.compressionLevel = compressionLevel(argument);
   else if (value === 'skip-broken-bitmaps') later.skipBroken = true;
   else if (value === 'object') checkObject(argument);
@@ -172,12 +176,6 @@ function sparseSize(text: string, warn: (message: string) => void): number {
     );
   }
   return Number(bytes);
-}
-
-/** 0 is no limit, and so is what no disk reaches. */
-function rateLimit(text: string, warn: (message: string) => void): number | undefined {
-  const bytes = sizeArgument('rate limit', text, warn);
-  return bytes === 0n || bytes > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(bytes);
 }
 
 function compressionLevel(text: string): number {

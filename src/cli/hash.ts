@@ -168,7 +168,7 @@ export async function withProgress<T>(
   const display = new ProgressDisplay(ctx, 'hash', { progress, json, quiet, own: true });
   try {
     display.start();
-    const result = await body({ signal: ctx.signal, onProgress: display.onProgress });
+    const result = await body({ ...words.effort, signal: ctx.signal, onProgress: display.onProgress });
     display.finish(true);
     return result;
   } finally {

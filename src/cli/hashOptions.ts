@@ -2,8 +2,10 @@ import { formatNames } from '../formats/registry.js';
 import { BLKHASH_BLOCK } from '../operations/digests/blkhash.js';
 import type { HashAlgorithm } from '../operations/hash.js';
 import { hashAlgorithms } from '../operations/hashAlgorithms.js';
+import type { Effort } from '../operations/job.js';
 import type { ImageSource } from '../operations/source.js';
 import type { CliContext } from './context.js';
+import { effortOptions, takeEffort } from './effort.js';
 import { CliError } from './errors.js';
 import { snapshotSelector } from './operand.js';
 import { reportWarning } from './output.js';
@@ -34,6 +36,7 @@ const spec = {
       ['warn', 'w'],
       ['whole', 'whole'],
     ]),
+    ...effortOptions,
     progressOption,
   ],
 };
@@ -89,6 +92,7 @@ export interface HashWords {
   forceShare: boolean;
   progress: boolean;
   progressJson: boolean;
+  effort: Effort;
 }
 
 /** @throws CliError, UsageError. */
@@ -112,6 +116,7 @@ export function parseHash(args: string[], ctx: CliContext): HashWords {
     forceShare: false,
     progress: false,
     progressJson: false,
+    effort: {},
   };
   const options = new VerbOptions(ctx, 'hash', args, spec);
   for (const { value, argument } of options) take(words, value, argument, ctx);
@@ -151,6 +156,7 @@ function take(words: HashWords, value: string, argument: string, ctx: CliContext
   else if (value === 'T') words.cache = argument;
   else if (value === 'p') [words.progress, words.progressJson] = [true, argument === 'json'];
   else if (value === 'output') words.output = outputOf(argument);
+  else takeEffort(words.effort, value, argument, ctx);
 }
 
 function addAlgorithms(words: HashWords, list: string): void {

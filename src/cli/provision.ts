@@ -1,7 +1,9 @@
+import type { Effort } from '../operations/job.js';
 import type { Digests } from '../provision/digests.js';
 import { ImageCache } from '../provision/imageCache.js';
 import type { ProvisionOutcome } from '../provision/requests.js';
 import type { CliContext } from './context.js';
+import { effortOptions, takeEffort } from './effort.js';
 import { CliError } from './errors.js';
 import { type OutputFormat, outputFormat, print, reportWarning } from './output.js';
 import { sizeArgument } from './sizes.js';
@@ -26,6 +28,7 @@ const spec = {
       ['output', 'output', 'required'],
       ['quiet', 'q'],
     ]),
+    ...effortOptions,
     progressOption,
   ],
 };
@@ -37,6 +40,7 @@ interface Words {
   progress: boolean;
   jsonProgress: boolean;
   quiet: boolean;
+  effort: Effort;
 }
 
 function parse(args: string[], ctx: CliContext): Words {
@@ -47,6 +51,7 @@ function parse(args: string[], ctx: CliContext): Words {
     progress: false,
     jsonProgress: false,
     quiet: false,
+    effort: {},
   };
   const options = new VerbOptions(ctx, 'provision', args, spec);
   for (const { value, argument } of options) {
@@ -56,7 +61,7 @@ function parse(args: string[], ctx: CliContext): Words {
     } else if (value === 'q') words.quiet = true;
     else if (value === 'output') words.output = outputFormat(argument);
     else if (value === 'md5' || value === 'sha256' || value === 'sha512') words.digests[value] = argument;
-    else words.given.set(value, argument);
+    else if (!takeEffort(words.effort, value, argument, ctx)) words.given.set(value, argument);
   }
   if (options.operands.length > 0) throw usageError(ctx, `Unexpected argument: ${options.operands[0]}`);
   for (const [name, value] of [
@@ -106,7 +111,7 @@ function jsonText(outcome: ProvisionOutcome): string {
  * [--output human|json]`: from an image to an instance's disk.
  */
 export async function run(args: string[], ctx: CliContext): Promise<number> {
-  const { given, digests, output, progress, jsonProgress, quiet } = parse(args, ctx);
+  const { given, digests, output, progress, jsonProgress, quiet, effort } = parse(args, ctx);
   const bytes = sizeArgument('image size', given.get('size') ?? '', (message) => reportWarning(ctx, message));
   const steps = new StepDisplay(ctx, 'provision', {
     progress,
@@ -128,7 +133,7 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
         imageType: choice('image-type', given.get('type'), ['qcow2', 'raw']),
         resize: choice('resize', given.get('resize'), ['base', 'overlay']),
       },
-      { signal: ctx.signal, onEvent: steps.onEvent },
+      { ...effort, signal: ctx.signal, onEvent: steps.onEvent },
     );
   } finally {
     steps.end();

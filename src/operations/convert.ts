@@ -13,7 +13,6 @@ import { copyImage } from './copyImage.js';
 import type { GuestMap } from './guestMap.js';
 import { type Job, type JobSettings, runJob } from './job.js';
 import { OwnLayer } from './ownLayer.js';
-import { dataBytes, Pace } from './pace.js';
 import { runTransfer } from './pipeline.js';
 import { segmentSize } from './segment.js';
 import {
@@ -59,8 +58,6 @@ export interface ConvertRequest {
   salvage?: boolean;
   /** `-W`: accepted; the engine always works at several places and the result is the same. */
   outOfOrder?: boolean;
-  /** `-r`: guest data (zeros and holes not counted) copied in a second, bytes, at most; 1 to 2^53 - 1. Default: no limit. */
-  bytesPerSecond?: number;
   /** `-C`: let the kernel copy (reflink, copy_file_range) where both sides are plain; not with sparseSize, compress, salvage. */
   copyOffload?: boolean;
   /** Default `writeback`. */
@@ -133,19 +130,18 @@ async function transfer(
   job: Job,
 ): Promise<ConvertOutcome> {
   const { alignment } = target;
-  // The kernel can copy between files; scanning for zeros would need the bytes up here.
+  // The kernel can copy between files; scanning for zeros would need the bytes up here. A rate wants small pieces.
   const sink =
-    request.copyOffload && target.sink.type === 'raw'
+    request.copyOffload && job.control.bytesPerSecond === 0 && target.sink.type === 'raw'
       ? { ...target.sink, offload: true, detectZeros: 0 }
       : target.sink;
   const cluster = sink.type === 'pack' ? sink.clusterSize : alignment;
   const segment = segmentSize(sources, alignment);
   const step = Math.max(segment, alignment);
-  const pace = request.bytesPerSecond === undefined ? undefined : new Pace(job, request.bytesPerSecond);
   const batches = new Batches(map, {
     alignment: step,
     // What comes back for a batch is a few bytes per cluster packed or found zero.
-    data: Math.max(step, Math.min(MAX_BATCH_DATA, cluster * MAX_BATCH_CLUSTERS, pace?.portion ?? Infinity)),
+    data: Math.max(step, Math.min(MAX_BATCH_DATA, cluster * MAX_BATCH_CLUSTERS)),
     span: Math.max(
       step,
       sink.type === 'pack' && sink.reportZeros
@@ -163,11 +159,7 @@ async function transfer(
       salvage: request.salvage ?? false,
       dropSourceCache: dropsCache(request.sourceCache),
     },
-    async next() {
-      const batch = await batches.next();
-      if (batch) await pace?.pass(dataBytes(batch.columns, batch.start, batch.end));
-      return batch;
-    },
+    next: () => batches.next(),
     checkpoint: target.checkpoint,
     extra: async ({ columns, start, end }) => ({ placement: await target.prepare?.(columns, start, end) }),
     accept: async (result, { columns, start, end }) => {
@@ -266,11 +258,10 @@ async function newBackingSize(request: ConvertRequest): Promise<number> {
 
 /** One raw file into a new raw file with copy offload: the kernel can share the whole file in one call. */
 function copiesFile(request: ConvertRequest, sources: readonly Disk[]): boolean {
-  const { noCreate, copyOffload, target, bytesPerSecond } = request;
+  const { noCreate, copyOffload, target } = request;
   return Boolean(
     copyOffload &&
       !noCreate &&
-      bytesPerSecond === undefined &&
       sources.length === 1 &&
       target.format === 'raw' &&
       sources[0].format === 'raw' &&

@@ -63,10 +63,6 @@ export function checkConvertRequest(request: ConvertRequest): void {
   if (request.noCreate && target.options && Object.keys(target.options).length > 0) {
     refuse('-o has no effect when skipping image creation');
   }
-  const { bytesPerSecond: rate } = request;
-  if (rate !== undefined && !(Number.isSafeInteger(rate) && rate > 0)) {
-    refuse(`bytesPerSecond must be a whole number from 1 to 2^53 - 1, not ${rate}`);
-  }
   if (request.compressionLevel !== undefined && !request.compress) {
     refuse('compressionLevel has no effect without compress');
   }

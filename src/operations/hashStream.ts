@@ -11,6 +11,7 @@ import type { HashOutcome, HashRequest } from './hash.js';
 import type { HashAlgorithm } from './hashAlgorithms.js';
 import { checkChunkCount, chunkAlgorithmOf } from './hashRules.js';
 import type { Job } from './job.js';
+import { pace } from './pace.js';
 
 const open = promisify(openWithCallback);
 
@@ -25,6 +26,7 @@ export async function hashStream(request: HashRequest, job: Job): Promise<HashOu
   let size = 0;
   try {
     for await (const piece of stream as AsyncIterable<Buffer>) {
+      await pace(job.control, piece.length);
       job.throwIfCancelled();
       for (const digest of whole) digest.update(piece);
       chunks?.update(piece);

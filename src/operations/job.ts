@@ -1,11 +1,27 @@
 import { availableParallelism } from 'node:os';
 import { requireFunction, requireObject } from '../disk/arguments.js';
-import { JobControl } from '../disk/control.js';
+import { type IoPriority, ioPriorityValue, JobControl } from '../disk/control.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { type ProgressListener, ProgressReport } from './progressReport.js';
 
+/** How much of the machine a long operation may take. */
+export interface Effort {
+  /**
+   * Bytes of data that the job may move (copy, digest, compare, download) in a second, 1 to 2^53 - 1; holes and zeros that
+   * need no reading are free, and so are shared blocks (reflink). Default: no limit. `control.bytesPerSecond` changes it.
+   */
+  bytesPerSecond?: number;
+  /**
+   * Class of the engine threads' I/O, as with ionice(1). It counts where the disk's scheduler knows classes (BFQ,
+   * mq-deadline), for reads and direct or synced writes; the kernel's own writing back has none. Default: as the process.
+   */
+  ioPriority?: IoPriority;
+  /** Added to the nice value of the engine threads, 0 to 19: they yield the processor to others. Default 0. */
+  niceness?: number;
+}
+
 /** How a long operation is watched and stopped. Every operation takes these as its second argument. */
-export interface JobSettings {
+export interface JobSettings extends Effort {
   /** Aborting cancels the operation: it fails with CANCELLED within 50 ms and leaves nothing behind. */
   signal?: AbortSignal;
   /**
@@ -42,6 +58,7 @@ export async function runJob<T>(
 ): Promise<T> {
   checkSettings(settings, operation);
   const control = settings.control ?? new JobControl();
+  applyEffort(settings, control);
   const threads = threadCount(settings.threads, operation);
   const unfollow = control.follow(settings.signal);
   const report = new ProgressReport(operation, control, settings.onProgress);
@@ -75,7 +92,7 @@ export async function runJob<T>(
 /** @throws INVALID_ARGUMENT for settings that are none, before anything is begun. */
 export function checkSettings(settings: JobSettings, operation: string): void {
   requireObject(settings, 'the settings', operation);
-  const { signal, onProgress, control } = settings;
+  const { signal, onProgress, control, bytesPerSecond: rate, ioPriority, niceness } = settings;
   const refuse = (what: string): never => {
     throw new DiskImageError('INVALID_ARGUMENT', what, { operation });
   };
@@ -83,6 +100,20 @@ export function checkSettings(settings: JobSettings, operation: string): void {
     refuse('signal must be an AbortSignal');
   requireFunction(onProgress, 'onProgress', operation);
   if (control !== undefined && !(control instanceof JobControl)) refuse('control must be a JobControl');
+  if (rate !== undefined && !(Number.isSafeInteger(rate) && rate > 0))
+    refuse(`bytesPerSecond must be a whole number from 1 to 2^53 - 1, not ${rate}`);
+  if (ioPriority !== undefined && ioPriorityValue(ioPriority) === undefined)
+    refuse(`ioPriority must be idle, best-effort or best-effort:0 to best-effort:7, not ${ioPriority}`);
+  if (niceness !== undefined && !(Number.isInteger(niceness) && niceness >= 0 && niceness <= 19))
+    refuse(`niceness must be a whole number from 0 to 19, not ${niceness}`);
+}
+
+/** What the engine is to know of the settings. */
+export function applyEffort(effort: Effort, control: JobControl): void {
+  const { bytesPerSecond, ioPriority, niceness } = effort;
+  if (bytesPerSecond !== undefined) control.bytesPerSecond = bytesPerSecond;
+  if (ioPriority !== undefined) control.ioPriority = ioPriority;
+  if (niceness !== undefined) control.niceness = niceness;
 }
 
 function threadCount(threads: number | undefined, operation: string): number {

@@ -4,12 +4,12 @@ import type { ResourceLimits } from 'node:worker_threads';
 import { Piscina, queueOptionsSymbol } from 'piscina';
 import { JobControl } from '../disk/control.js';
 import { DiskImageError } from '../disk/errors.js';
-import { checkSettings, type JobSettings } from '../operations/job.js';
+import { applyEffort, checkSettings, type JobSettings } from '../operations/job.js';
 import { ProgressReport } from '../operations/progressReport.js';
 import { unpackError } from './errorTransport.js';
 import { JobQueue, type Place } from './jobQueue.js';
 import type { JobMessage, JobReply } from './protocol.js';
-import { endJob } from './shares.js';
+import { endJob, shareThreads } from './shares.js';
 
 export interface PoolOptions {
   /** Engine threads shared out among the running jobs. Default: the machine's. */
@@ -102,6 +102,7 @@ export class JobPool {
     if (this.#closed) throw refused(operation, 'The pool is closed');
     if (settings.signal?.aborted) throw cancelled(operation, settings.signal);
     const control = settings.control ?? new JobControl();
+    applyEffort(settings, control);
     const message: JobMessage = {
       operation,
       request,
@@ -165,6 +166,7 @@ export class JobPool {
       throw this.#failure(job, error);
     } finally {
       endJob(message);
+      this.#share();
       settings.signal?.removeEventListener('abort', onAbort);
       this.#jobs.delete(job);
       this.#watch();
@@ -211,7 +213,12 @@ export class JobPool {
     }
   }
 
+  #share(): void {
+    shareThreads([...this.#jobs].map(({ message }) => message));
+  }
+
   #report(): void {
+    this.#share();
     for (const job of this.#jobs) {
       job.report.tell();
       // Cancelled through its control, or by its listener: while it waits nobody else looks.

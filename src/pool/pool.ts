@@ -8,7 +8,7 @@ type Method<Name extends keyof PoolOperations> = (
 
 /**
  * Runs operations as jobs, each in a JavaScript thread of its own (piscina), with the engine's threads shared out
- * fairly: a job that starts as the n-th gets threads / n of them.
+ * fairly: of n running jobs each has threads / n of them, and the last one that runs has all.
  *
  * Every job has its progress, priority and cancel (PoolJobSettings). A worker that dies fails its own job with
  * WORKER_DIED; the process and the other jobs go on. Small operations (info, creating an overlay) are faster without

@@ -5,7 +5,7 @@ import type { PackedError } from './errorTransport.js';
 export interface JobMessage {
   operation: string;
   request: unknown;
-  /** Control block: progress out, cancel in. */
+  /** Control block: progress out; cancel, rate, priority and share of threads in. */
   control: SharedArrayBuffer;
   /** Int32 [0]: 0 = waits, 1 = runs, 2 = over. */
   started: SharedArrayBuffer;

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import type { Progress } from '../disk/control.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
+import type { Effort } from '../operations/job.js';
 import { throwIfAborted } from './abort.js';
 import { listCache } from './cacheList.js';
 import { checkBase } from './checkBase.js';
@@ -9,7 +10,7 @@ import { compareData } from './dataDigest.js';
 import { cachePaths, wantedKey } from './names.js';
 import { type BaseRecord, readRecord } from './record.js';
 
-export interface VerifyOptions {
+export interface VerifyOptions extends Effort {
   /** Only this image. Default: all. */
   imageId?: string;
   /** The same by the SHA-1 of its id, which is all that is known of bases made by Nova. */
@@ -92,8 +93,11 @@ async function compareWithRecord(
     return [`'${file.path}' has ${file.size} bytes, the base had ${record.virtualSize} when it was made`];
   }
   if (!record.data) return [];
-  const { threads, signal, onProgress } = options;
+  const { threads, signal, onProgress, bytesPerSecond, ioPriority, niceness } = options;
   const differences = await compareData(file, record.data, {
+    bytesPerSecond,
+    ioPriority,
+    niceness,
     threads,
     signal,
     onProgress: onProgress && ((progress) => onProgress(progress, file.path)),

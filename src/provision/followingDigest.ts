@@ -4,6 +4,7 @@ import { ExtentColumns, Kind } from '../disk/extents.js';
 import type { HostFile } from '../disk/hostFile.js';
 import { nativeBatch } from '../disk/view.js';
 import { type NativeJob, native } from '../native.js';
+import { applyEffort, type Effort } from '../operations/job.js';
 import type { Digests, SourceAlgorithm } from './digests.js';
 
 /** Bytes the engine digests at a time; batches end at multiples of it. */
@@ -17,14 +18,16 @@ const STEP = 8 * SEGMENT;
  */
 export class FollowingDigest {
   readonly #algorithms: readonly SourceAlgorithm[];
+  readonly #effort: Effort;
   readonly #signal: AbortSignal | undefined;
   #jobs: NativeJob[] = [];
   #position = 0;
   #failure: { error: unknown } | undefined;
   #unfollow = (): void => {};
 
-  constructor(algorithms: readonly SourceAlgorithm[], signal?: AbortSignal) {
+  constructor(algorithms: readonly SourceAlgorithm[], effort: Effort = {}, signal?: AbortSignal) {
     this.#algorithms = algorithms;
+    this.#effort = effort;
     this.#signal = signal;
   }
 
@@ -81,6 +84,9 @@ export class FollowingDigest {
   #start(): void {
     const control = new JobControl();
     this.#unfollow = control.follow(this.#signal);
+    applyEffort(this.#effort, control);
+    // Each job reads everything, but only the first to come to a byte may have to fetch it.
+    control.bytesPerSecond *= this.#algorithms.length;
     this.#jobs = this.#algorithms.map((algorithm) =>
       native.createJob({
         sink: { type: 'digest', algorithms: [algorithm], chunkSize: 0 },

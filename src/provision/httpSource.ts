@@ -1,6 +1,7 @@
 import * as fs from 'node:fs/promises';
 import type { Progress } from '../disk/control.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
+import type { Effort } from '../operations/job.js';
 import { algorithmsFor, type Digests, verifyDigests } from './digests.js';
 import { FollowingDigest } from './followingDigest.js';
 import { Download, type HttpLimits } from './http/download.js';
@@ -18,6 +19,7 @@ export interface HttpFetch {
   expected: Digests;
   limits: HttpLimits;
   signal?: AbortSignal;
+  effort?: Effort;
   onProgress?: (progress: Progress) => void;
 }
 
@@ -28,7 +30,7 @@ export interface HttpFetch {
 export async function fetchHttp(order: HttpFetch): Promise<Obtained> {
   const { origin, paths, expected, rules } = order;
   const { part, partState } = paths;
-  const digest = new FollowingDigest(algorithmsFor(expected), order.signal);
+  const digest = new FollowingDigest(algorithmsFor(expected), order.effort, order.signal);
   const download = new Download({
     origin,
     part,
@@ -39,6 +41,7 @@ export async function fetchHttp(order: HttpFetch): Promise<Obtained> {
     maxBytes: rules.maxVirtualSize === undefined ? Number.MAX_SAFE_INTEGER : 2 * rules.maxVirtualSize + SLACK,
     limits: order.limits,
     signal: order.signal,
+    bytesPerSecond: order.effort?.bytesPerSecond,
     onProgress: order.onProgress,
   });
   const remove = async (): Promise<void> => {

@@ -11,7 +11,7 @@ import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
 import { parseClaim } from '../inspect/claims.js';
 import { copyImage } from '../operations/copyImage.js';
-import { checkSettings } from '../operations/job.js';
+import { checkSettings, type Effort } from '../operations/job.js';
 import { throwIfAborted } from './abort.js';
 import { type CacheListing, listCache } from './cacheList.js';
 import { type RemoveOptions, type RemoveOutcome, removeFromCache } from './cacheRemove.js';
@@ -50,6 +50,7 @@ interface Run {
   paths: CachePaths;
   steps: Steps;
   signal?: AbortSignal;
+  effort: Effort;
 }
 
 /**
@@ -96,6 +97,7 @@ export class ImageCache {
         resize === 'base' ? this.#resized(run, base, size) : Promise.resolve(base.base);
       const family = await this.#family(run.paths);
       const disk = await makeInstanceDisk({ folder, type: imageType, backing, family, size }, run.steps, {
+        ...run.effort,
         signal: run.signal,
         threads: this.#options.threads,
       });
@@ -156,7 +158,9 @@ export class ImageCache {
     requireObject(request, 'the request', 'provision');
     requireObject(options, 'the options', 'provision');
     requireFunction(options.onEvent, 'onEvent', 'provision');
-    checkSettings({ signal: options.signal }, 'provision');
+    const { bytesPerSecond, ioPriority, niceness } = options;
+    const effort: Effort = { bytesPerSecond, ioPriority, niceness };
+    checkSettings({ signal: options.signal, ...effort }, 'provision');
     const expected = parseDigests(request.digests ?? {});
     if (request.sourceFormat !== undefined) parseClaim(request.sourceFormat);
     requireBytes(request.size ?? 0, 'size', 'provision');
@@ -171,7 +175,7 @@ export class ImageCache {
         const onWait = (): void => detail('waited for another process');
         return this.#locks.acquire(paths.lockName, { signal, timeout: this.#options.lockTimeout, onWait });
       });
-      outcome = await body({ request, expected, paths, steps, signal });
+      outcome = await body({ request, expected, paths, steps, signal, effort });
     } catch (error) {
       steps.throwIfFailed();
       throw toDiskImageError(error, { operation: 'provision' });
@@ -184,7 +188,7 @@ export class ImageCache {
   }
 
   async #base(run: Run): Promise<BaseOutcome> {
-    const { request, expected, paths, steps, signal } = run;
+    const { request, expected, paths, steps, signal, effort } = run;
     const asked = Object.keys(expected) as SourceAlgorithm[];
     const found = await openIfThere(paths.base);
     if (found) {
@@ -222,6 +226,7 @@ export class ImageCache {
       threads,
       steps,
       signal,
+      effort,
     });
     return {
       imageId,
@@ -263,7 +268,7 @@ export class ImageCache {
     }
   }
 
-  async #resized({ paths, steps, signal }: Run, base: BaseOutcome, size: number): Promise<string> {
+  async #resized({ paths, steps, signal, effort }: Run, base: BaseOutcome, size: number): Promise<string> {
     if (size === base.virtualSize) return paths.base;
     const target = resizedName(paths.base, size);
     await steps.run('resize', async ({ progress, detail }) => {
@@ -281,7 +286,7 @@ export class ImageCache {
           },
         );
       }
-      const settings = { signal, threads: this.#options.threads, onProgress: progress };
+      const settings = { ...effort, signal, threads: this.#options.threads, onProgress: progress };
       await copyImage({ source: paths.base, target, size, replace: false }, settings);
     });
     return target;

@@ -2,6 +2,7 @@ import * as fs from 'node:fs/promises';
 import { DiskImageError } from '../disk/errors.js';
 import { HostFile } from '../disk/hostFile.js';
 import { LockModes } from '../disk/lock.js';
+import type { Effort } from '../operations/job.js';
 import { throwIfAborted } from './abort.js';
 import { algorithmsFor, type Digests, verifyDigests } from './digests.js';
 import { FollowingDigest } from './followingDigest.js';
@@ -12,10 +13,15 @@ import type { Obtained } from './source.js';
  * owner is kept from changing it (QEMU's lock) or found out (times and size).
  * @throws IO, LOCKED
  */
-export async function openLocal(path: string, expected: Digests, signal?: AbortSignal): Promise<Obtained> {
+export async function openLocal(
+  path: string,
+  expected: Digests,
+  effort: Effort = {},
+  signal?: AbortSignal,
+): Promise<Obtained> {
   throwIfAborted(signal, 'fetch');
   const file = await HostFile.open(path);
-  const digest = new FollowingDigest(algorithmsFor(expected), signal);
+  const digest = new FollowingDigest(algorithmsFor(expected), effort, signal);
   let before: string;
   try {
     file.lock(LockModes.read);

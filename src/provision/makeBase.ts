@@ -6,6 +6,7 @@ import { HostFile } from '../disk/hostFile.js';
 import { inspectFile } from '../inspect/index.js';
 import { convert } from '../operations/convert.js';
 import { copyImage } from '../operations/copyImage.js';
+import type { Effort } from '../operations/job.js';
 import { checkBase } from './checkBase.js';
 import { digestData } from './dataDigest.js';
 import type { Digests } from './digests.js';
@@ -34,6 +35,7 @@ export interface BaseOrder {
   threads?: number;
   steps: Steps;
   signal?: AbortSignal;
+  effort: Effort;
 }
 
 /**
@@ -83,9 +85,9 @@ export async function makeBase(order: BaseOrder): Promise<BaseRecord> {
 }
 
 function obtain(order: BaseOrder, onProgress: (progress: Progress) => void): Promise<Obtained> {
-  const { origin, paths, rules, expected, http: limits, signal } = order;
-  if (origin.kind === 'file') return openLocal(origin.path, expected, signal);
-  return fetchHttp({ origin: origin.origin, paths, rules, expected, limits, signal, onProgress });
+  const { origin, paths, rules, expected, http: limits, signal, effort } = order;
+  if (origin.kind === 'file') return openLocal(origin.path, expected, effort, signal);
+  return fetchHttp({ origin: origin.origin, paths, rules, expected, limits, signal, effort, onProgress });
 }
 
 interface Made {
@@ -99,8 +101,8 @@ async function toRaw(
   { plain, format, virtualSize }: Accepted,
   onProgress: (progress: Progress) => void,
 ): Promise<Made> {
-  const { paths, threads, signal } = order;
-  const settings = { signal, threads, onProgress };
+  const { paths, threads, signal, effort } = order;
+  const settings = { ...effort, signal, threads, onProgress };
   if (plain && obtained.owned) {
     await syncFile(obtained.path);
     return { path: obtained.path, digests: await obtained.settled() };
@@ -135,7 +137,7 @@ async function copyPlain(
 }
 
 async function verify(
-  { imageId, origin, rules, digest, threads, signal }: BaseOrder,
+  { imageId, origin, rules, digest, threads, signal, effort }: BaseOrder,
   obtained: Obtained,
   accepted: Accepted,
   made: Made,
@@ -144,7 +146,7 @@ async function verify(
   const file = await HostFile.open(made.path);
   try {
     await checkBase(file, { ...rules, format: accepted.format });
-    const data = digest ? await digestData(file, { threads, signal, onProgress }) : undefined;
+    const data = digest ? await digestData(file, { ...effort, threads, signal, onProgress }) : undefined;
     return {
       version: 1,
       imageId,

@@ -1,3 +1,4 @@
+import type { Effort } from '../operations/job.js';
 import type { Digests, SourceAlgorithm } from './digests.js';
 import type { ProvisionListener, StepTime } from './events.js';
 import type { HttpLimits } from './http/download.js';
@@ -38,7 +39,8 @@ export interface ProvisionRequest extends BaseRequest {
   resize?: 'base' | 'overlay';
 }
 
-export interface RunOptions {
+/** The rate is that of each step: a download, the conversion, the digest of the base. */
+export interface RunOptions extends Effort {
   signal?: AbortSignal;
   onEvent?: ProvisionListener;
 }

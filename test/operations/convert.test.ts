@@ -432,9 +432,6 @@ t.test('refusals say what is wrong', async (t) => {
   const request = { sources: [source(from)], target: { path, format: 'qcow2' } };
   await failsWith(t, convert({ ...request, sources: [] }), 'INVALID_ARGUMENT', /source/);
   await failsWith(t, convert({ ...request, targetIsZero: true }), 'INVALID_ARGUMENT', /-n/);
-  for (const bytesPerSecond of [0, -1, 1.5, Number.NaN]) {
-    await failsWith(t, convert({ ...request, bytesPerSecond }), 'INVALID_ARGUMENT', `${bytesPerSecond}`);
-  }
   await failsWith(t, convert({ ...request, compressionLevel: 5 }), 'INVALID_ARGUMENT', /compressionLevel/);
   await failsWith(t, convert({ ...request, target: { path, format: 'vdi' } }), 'UNKNOWN_FORMAT', /vdi/);
   await failsWith(

@@ -55,6 +55,19 @@ t.test('engine threads are shared out', async (t) => {
   t.equal(await machine.run('threads', {}), Math.min(8, availableParallelism()));
 });
 
+t.test('shares follow the jobs that run', async (t) => {
+  const pool = poolFor(t, { jobs: 3, threads: 8 });
+  const begun = new SharedArrayBuffer(4);
+  const abort = new AbortController();
+  const oldest = pool.run('grow', { begun, wanted: 3 });
+  const others = [1, 2].map(() => pool.run('wait', {}, { signal: abort.signal }));
+  t.equal(await oldest, 3, 'less when others come, the odd ones to the oldest');
+  const last = pool.run('grow', { begun, wanted: 8 });
+  abort.abort();
+  for (const other of others) await failsWith(t, other, 'CANCELLED');
+  t.equal(await last, 8, 'all when it is left alone');
+});
+
 t.test('priority, then order of arrival', async (t) => {
   const pool = poolFor(t, { jobs: 1 });
   const abort = new AbortController();

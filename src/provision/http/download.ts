@@ -1,8 +1,9 @@
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Progress } from '../../disk/control.js';
+import { JobControl, type Progress } from '../../disk/control.js';
 import { DiskImageError } from '../../disk/errors.js';
+import { pace } from '../../operations/pace.js';
 import { throwIfAborted } from '../abort.js';
 import type { FollowingDigest } from '../followingDigest.js';
 import type { Intake } from '../intake.js';
@@ -46,6 +47,7 @@ export interface DownloadRequest {
   maxBytes: number;
   limits: HttpLimits;
   signal?: AbortSignal;
+  bytesPerSecond?: number;
   onProgress?: (progress: Progress) => void;
 }
 
@@ -56,6 +58,7 @@ export interface DownloadRequest {
 export class Download {
   readonly #request: DownloadRequest;
   readonly #name: string;
+  readonly #control = new JobControl();
   #part: PartFile | undefined;
   /** What the bytes so far belong to; undefined = they can't be continued. */
   #state: PartState | undefined;
@@ -67,6 +70,7 @@ export class Download {
   constructor(request: DownloadRequest) {
     this.#request = request;
     this.#name = nameOf(request.origin.url);
+    this.#control.bytesPerSecond = request.bytesPerSecond ?? 0;
   }
 
   /** Whether a later run could take up what is there now. */
@@ -80,7 +84,15 @@ export class Download {
    */
   async run(): Promise<PartFile> {
     const { limits, signal } = this.#request;
-    const retries = limits.retries ?? DEFAULT_RETRIES;
+    const unfollow = this.#control.follow(signal);
+    try {
+      return await this.#insist(limits.retries ?? DEFAULT_RETRIES, signal);
+    } finally {
+      unfollow();
+    }
+  }
+
+  async #insist(retries: number, signal: AbortSignal | undefined): Promise<PartFile> {
     await this.#takeUp();
     let furthest = this.#position;
     for (let failures = 0; ; ) {
@@ -140,7 +152,11 @@ export class Download {
     const reply = await get(origin, range, limits, signal);
     try {
       await this.#begin(reply);
-      for await (const bytes of reply.body()) await this.#take(bytes);
+      for await (const bytes of reply.body()) {
+        await pace(this.#control, bytes.length);
+        throwIfAborted(signal, 'fetch');
+        await this.#take(bytes);
+      }
     } finally {
       reply.close();
     }

@@ -21,15 +21,24 @@ export default serve({
     },
   },
   threads: {
-    run: async (_request, { threads }) => threads,
+    run: async (_request, { threads, control }) => control.allowedThreads || threads,
+  },
+  // How many threads it has, once they are `wanted`.
+  grow: {
+    run: async ({ begun, wanted }, { control }) => {
+      Atomics.add(new Int32Array(begun), 0, 1);
+      while (control.allowedThreads !== wanted) await sleep(2);
+      return control.allowedThreads;
+    },
   },
   // Waits until `count` jobs have begun.
   gather: {
-    run: async ({ begun, count }, { threads }) => {
+    run: async ({ begun, count }, { threads, control }) => {
+      const share = control.allowedThreads || threads;
       const seen = new Int32Array(begun);
       Atomics.add(seen, 0, 1);
       while (Atomics.load(seen, 0) < count) await sleep(2);
-      return threads;
+      return share;
     },
   },
   order: {
