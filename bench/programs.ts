@@ -33,7 +33,7 @@ const RIVALS: Readonly<Record<string, readonly string[]>> = {
   md5sum: ['--version'],
   openssl: ['version'],
   cp: ['--version'],
-  md5deep: ['-V'],
+  md5deep: ['-v'],
   blksum: ['--version'],
   nbdcopy: ['--version'],
   'qemu-nbd': ['--version'],
@@ -52,7 +52,8 @@ export function findPrograms(): Programs {
   for (const [name, words] of Object.entries(RIVALS)) {
     const ran = spawnSync(name, words, { encoding: 'utf8', env: { ...process.env, PATH } });
     const [line] = `${ran.stdout}${ran.stderr}`.trim().split('\n');
-    versions[name] = ran.error ? undefined : line;
+    // Some tell their number alone.
+    versions[name] = ran.error ? undefined : /^\d/.test(line) ? `${name} ${line}` : line;
   }
   return {
     versions,

@@ -5,9 +5,11 @@ import { emptyCases } from './empty.js';
 import { instructionCases } from './instructions.js';
 import { md5Cases } from './md5.js';
 import { overlayCases } from './overlay.js';
+import { poolCases } from './pool.js';
 import { provisionCases } from './provision.js';
 import { readingCases } from './reading.js';
 import { reflinkCases } from './reflink.js';
+import { startCases } from './start.js';
 
 /** Every row there is, in the order of running. */
 export function entries(bench: Bench): Entry[] {
@@ -19,6 +21,8 @@ export function entries(bench: Bench): Entry[] {
     ...reflinkCases(bench),
     ...emptyCases(bench),
     ...overlayCases(bench),
+    ...poolCases(bench),
+    ...startCases(bench),
     ...provisionCases(bench),
     ...instructionCases(bench),
   ];

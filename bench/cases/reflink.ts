@@ -82,7 +82,6 @@ function copies(bench: Bench, kind: Kind, at: string): Case[] {
     group: 'Reflink',
     cache: 'warm',
     durability: 'none',
-    bytes: bench.inputs.virtualSize,
   } as const;
   return [
     {

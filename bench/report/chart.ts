@@ -1,6 +1,6 @@
 // Charts as SVG, one line of text for each row; no script, no font but the viewer's.
 import type { Row } from '#src/bench/model.js';
-import { digits, rate, times } from '#src/bench/units.js';
+import { rate, times } from '#src/bench/units.js';
 import { hasRival } from './report.js';
 
 const LEFT = 430;
@@ -16,6 +16,9 @@ const COLOURS = {
   target: '#1c4fa0',
   text: '#1b1f24',
 };
+
+/** Rows of parts alone, such as codecs in memory at all their levels, are in the tables only. */
+const isDrawn = (row: Row): boolean => hasRival(row) && row.ours !== undefined && row.cache !== 'none';
 
 /** A logarithmic axis from `low` to `high`. */
 class Axis {
@@ -33,8 +36,6 @@ class Axis {
     this.#low = Math.log(low);
     this.#span = Math.log(high) - this.#low || 1;
     this.ticks = steps.filter((step) => step >= low && step <= high && Number.isInteger(Math.log10(step)));
-    if (!this.ticks.includes(low)) this.ticks.unshift(low);
-    if (!this.ticks.includes(high)) this.ticks.push(high);
   }
 
   x(value: number): number {
@@ -44,14 +45,13 @@ class Axis {
 
 /** Ratios as bars; a whisker from the least to the largest pair, a tick at the target. */
 export function ratioChart(rows: readonly Row[]): string | undefined {
-  const shown = rows.filter(hasRival);
+  const shown = rows.filter(isDrawn);
   if (shown.length === 0) return undefined;
   const targetOf = ({ checks }: Row): number | undefined =>
     checks.find(({ kind }) => kind === 'ratio')?.target;
   const axis = new Axis(shown.flatMap((row) => [row.ratio!.min, row.ratio!.max, targetOf(row) ?? 1, 1]));
-  const bars = shown.map((row, i) => {
+  const bars = shown.map((row) => (y: number) => {
     const { median, min, max } = row.ratio!;
-    const y = TOP + i * STEP;
     const [one, end] = [axis.x(1), axis.x(median)];
     const target = targetOf(row);
     const rightmost = Math.max(one, axis.x(max), target === undefined ? 0 : axis.x(target));
@@ -62,44 +62,55 @@ export function ratioChart(rows: readonly Row[]): string | undefined {
       target === undefined
         ? ''
         : `<path d="M${axis.x(target)} ${y - 3}v20" stroke="${COLOURS.target}" stroke-width="2.5"/>`,
-      `<text x="${rightmost + 8}" y="${y + 11}">${times(median)}<tspan fill="${COLOURS.rival}"> ${escaped(shortened(row.rival!, 26))}</tspan></text>`,
+      `<text x="${rightmost + 8}" y="${y + 11}">${times(median)}<tspan dx="6" fill="${COLOURS.rival}">${escaped(shortened(row.rival!, 26))}</tspan></text>`,
     ].join('');
   });
   return drawing(
     'How many times faster than the rival',
     'Bar: rival / basecow, medians. Line: least and largest pair. Blue: target. Logarithmic.',
-    axis.ticks.map((tick) => [axis.x(tick), times(tick)]),
-    bars,
+    axis.ticks.map((tick) => [axis.x(tick), `${tick}×`]),
+    inGroups(shown, bars),
     axis.x(1),
   );
 }
 
 /** Bytes a second of both sides, as two points on a line. */
 export function rateChart(rows: readonly Row[]): string | undefined {
-  const shown = rows.filter((row) => hasRival(row) && row.bytes !== undefined && row.theirs);
+  const shown = rows.filter((row) => isDrawn(row) && row.bytes !== undefined && row.theirs);
   if (shown.length === 0) return undefined;
   const rates = shown.map(({ bytes, ours, theirs }) => [
     bytes! / ours!.wall.median,
     bytes! / theirs!.wall.median,
   ]);
   const axis = new Axis(rates.flat().map((value) => value / 1e9));
-  const lines = shown.map((row, i) => {
-    const y = TOP + i * STEP;
+  const lines = shown.map((row, i) => (y: number) => {
     const [ours, theirs] = rates[i].map((value) => axis.x(value / 1e9));
     return [
       label(y, row),
       `<path d="M${theirs} ${y + 7}H${ours}" stroke="${COLOURS.rival}" stroke-width="2"/>`,
       `<circle cx="${theirs}" cy="${y + 7}" r="4.5" fill="white" stroke="${COLOURS.rival}" stroke-width="2"/>`,
       `<circle cx="${ours}" cy="${y + 7}" r="5.5" fill="${ours >= theirs ? COLOURS.ours : COLOURS.worse}"/>`,
-      `<text x="${Math.max(ours, theirs) + 12}" y="${y + 11}">${rate(rates[i][0])}<tspan fill="${COLOURS.rival}"> ${escaped(shortened(row.rival!, 26))}: ${rate(rates[i][1])}</tspan></text>`,
+      `<text x="${Math.max(ours, theirs) + 12}" y="${y + 11}">${rate(rates[i][0])}<tspan dx="6" fill="${COLOURS.rival}">${escaped(shortened(row.rival!, 26))}: ${rate(rates[i][1])}</tspan></text>`,
     ].join('');
   });
   return drawing(
     'Bytes a second',
     'Filled: basecow. Ring: the rival. Guest bytes, holes included, of disks. Logarithmic.',
-    axis.ticks.map((tick) => [axis.x(tick), `${digits(tick)} GB/s`]),
-    lines,
+    axis.ticks.map((tick) => [axis.x(tick), `${tick} GB/s`]),
+    inGroups(shown, lines),
   );
+}
+
+/** Something drawn at a height. */
+type Drawn = (y: number) => string;
+
+/** The name of each group above its rows. */
+function inGroups(rows: readonly Row[], drawn: readonly Drawn[]): Drawn[] {
+  return rows.flatMap(({ group }, i) => {
+    if (group === rows[i - 1]?.group) return [drawn[i]];
+    const heading: Drawn = (y) => `<text x="12" y="${y + 13}" font-weight="bold">${escaped(group)}</text>`;
+    return [heading, drawn[i]];
+  });
 }
 
 function label(y: number, { name, cache }: Row): string {
@@ -110,10 +121,10 @@ function drawing(
   title: string,
   note: string,
   ticks: [x: number, text: string][],
-  rows: readonly string[],
+  drawn: readonly Drawn[],
   one?: number,
 ): string {
-  const height = TOP + rows.length * STEP + 12;
+  const height = TOP + drawn.length * STEP + 12;
   const width = LEFT + WIDTH + RIGHT;
   const grid = ticks.map(
     ([x, text]) =>
@@ -127,7 +138,7 @@ function drawing(
 <text x="12" y="22" font-size="16" font-weight="bold">${escaped(title)}</text>
 <text x="12" y="39" font-size="11" fill="${COLOURS.rival}">${escaped(note)}</text>
 ${grid.join('\n')}
-${base}${rows.join('\n')}
+${base}${drawn.map((one, i) => one(TOP + i * STEP)).join('\n')}
 </svg>
 `;
 }

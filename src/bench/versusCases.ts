@@ -24,7 +24,9 @@ export interface Bench {
   options: ProgramOptions;
 }
 
-const ONE_BY_ONE = 20;
+/** Calls, and processes, that one round of a library's row takes. */
+const CALLS = 20;
+const PROCESSES = 5;
 const EMPTY_SIZE = 2 ** 40;
 
 interface Conversion {
@@ -123,14 +125,14 @@ function libraryCases({ folder, rival, meter, options }: Bench): Case[] {
   const empty = join(folder, 'empty.qcow2');
   const overlay = (side: string, i: number): string => join(folder, `overlay.${side}.${i}`);
   const clean = (side: string) => async () => {
-    for (let i = 0; i < ONE_BY_ONE; i++) await rm(overlay(side, i), { force: true });
+    for (let i = 0; i < CALLS; i++) await rm(overlay(side, i), { force: true });
   };
   const here = (one: (i: number) => Promise<unknown>) => () =>
     measureHere(async () => {
-      for (let i = 0; i < ONE_BY_ONE; i++) await one(i);
+      for (let i = 0; i < CALLS; i++) await one(i);
     });
   const there = (words: (i: number) => string[]) => () =>
-    measureEach(ONE_BY_ONE, (i) => meter.run([rival, ...words(i)], options));
+    measureEach(PROCESSES, (i) => meter.run([rival, ...words(i)], options));
   const overlayWords = ['create', '-q', '-f', 'qcow2', '-b', backingFile, '-F', 'raw'];
   const common = {
     group: 'library',
@@ -145,7 +147,7 @@ function libraryCases({ folder, rival, meter, options }: Bench): Case[] {
       cache: 'warm',
       ours: {
         name: 'basecow',
-        units: ONE_BY_ONE,
+        units: CALLS,
         before: clean('ours'),
         work: here((i) =>
           createImage(overlay('ours', i), {
@@ -159,7 +161,7 @@ function libraryCases({ folder, rival, meter, options }: Bench): Case[] {
       rivals: [
         {
           name: 'qemu-img',
-          units: ONE_BY_ONE,
+          units: PROCESSES,
           before: clean('rival'),
           work: there((i) => [...overlayWords, overlay('rival', i)]),
         },
@@ -174,11 +176,11 @@ function libraryCases({ folder, rival, meter, options }: Bench): Case[] {
       id: 'info-library',
       name: 'info of an empty 1 TiB disk, library',
       cache: 'warm',
-      ours: { name: 'basecow', units: ONE_BY_ONE, work: here(() => info({ path: empty, format: 'qcow2' })) },
+      ours: { name: 'basecow', units: CALLS, work: here(() => info({ path: empty, format: 'qcow2' })) },
       rivals: [
         {
           name: 'qemu-img',
-          units: ONE_BY_ONE,
+          units: PROCESSES,
           work: there(() => ['info', '-f', 'qcow2', '--output=json', empty]),
         },
       ],
