@@ -176,7 +176,10 @@ export class ClusterWriter {
   #fills(slot: Slot, from: number, to: number, moves: boolean): Range[] {
     const { header, layer } = this.#core;
     const { clusterSize, extendedL2 } = header;
-    const end = slot.guest + clusterSize;
+    // An external data file need not reach past the disk's end; raw, it must not.
+    const end = header.externalData
+      ? Math.max(to, Math.min(slot.guest + clusterSize, header.diskSize))
+      : slot.guest + clusterSize;
     if (from === slot.guest && to === end) return [];
     if (!extendedL2 || isCompressed(slot)) {
       return [
@@ -197,7 +200,7 @@ export class ClusterWriter {
     };
     for (let i = 0; i < SUBCLUSTERS; i++) {
       const low = slot.guest + i * unit;
-      const high = low + unit;
+      const high = Math.min(end, low + unit);
       const bit = (1 << i) >>> 0;
       const touched = low < to && from < high;
       // The rest of a subcluster that has its content already, in this very place, stays as it is.

@@ -236,7 +236,6 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
     const hold = entered instanceof Promise ? await entered : entered;
     try {
       if (!this.#ready) await this.#begin();
-      this.#changed = true;
       const marked = this.#bitmaps?.mark(start, end);
       if (marked) await marked;
       await work();
@@ -244,6 +243,8 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
         await this.#metadata.run(() => this.#bitmaps!.store(false));
       }
     } finally {
+      // Only now: a flush that came in between did not see all of it.
+      this.#changed = true;
       this.#requests.release(hold);
     }
   }

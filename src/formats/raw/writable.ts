@@ -40,8 +40,8 @@ export class WritableRawDisk extends RawDisk implements WritableDisk {
   }
 
   async flush(): Promise<void> {
-    await this.file.sync();
     this.#written = false;
+    await this.file.sync();
   }
 
   async resize(size: number, options: ResizeOptions = {}): Promise<void> {
@@ -69,8 +69,14 @@ export class WritableRawDisk extends RawDisk implements WritableDisk {
   async #change(start: number, length: number, work: () => Promise<void>): Promise<void> {
     this.#check(start, length);
     if (length === 0) return;
-    this.#written = true;
-    await this.#requests.run(start, start + length, true, work);
+    await this.#requests.run(start, start + length, true, async () => {
+      try {
+        await work();
+      } finally {
+        // Only now: a flush that came in between did not see all of it.
+        this.#written = true;
+      }
+    });
   }
 
   #check(start: number, length: number): void {
