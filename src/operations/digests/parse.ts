@@ -52,7 +52,10 @@ export async function* parseBatches(request: ParseDigestsRequest): AsyncGenerato
       yield* slices(parser.push(text));
     }
     const rest = decoder.end();
-    parser ??= new LineParser(request);
+    if (!parser) {
+      parser = new LineParser(request);
+      yield* slices(parser.push(blank));
+    }
     if (rest !== '') yield* slices(parser.push(rest));
     yield* slices(parser.end());
   } catch (error) {

@@ -9,10 +9,11 @@ export const MAX_PARTS = 10_000;
 
 /** Undefined for a line that is no digest. */
 export function parseSumLine(line: string, hints: ListHints = {}): ListedDigest | undefined {
-  const text = line.replace(/\r$/, '').replace(/^[ \t]+/, '');
+  const text =
+    line.endsWith('\r') || /^[ \t]/.test(line) ? line.replace(/\r$/, '').replace(/^[ \t]+/, '') : line;
   const escaped = text.startsWith('\\');
   const body = escaped ? text.slice(1) : text;
-  const found = tagged(body, hints) ?? etag(body, hints) ?? plain(body, hints);
+  const found = plain(body, hints) ?? tagged(body, hints) ?? etag(body, hints);
   if (!found || !escaped) return found;
   const name = unescapedName(found.name!);
   return name === undefined ? undefined : { ...found, name };
@@ -33,20 +34,16 @@ function plain(text: string, hints: ListHints): ListedDigest | undefined {
 
 /** `NAME offset START-END`, END inclusive, makes it a digest of a range. */
 export function pieceOf(found: ListedDigest): ListedDigest {
-  const match = / offset (\d{1,16})-(\d{1,16})$/.exec(found.name!);
+  const { name = '', algorithm, digest } = found;
+  const at = name.lastIndexOf(' offset ');
+  const match = at < 0 ? undefined : /^(\d{1,16})-(\d{1,16})$/.exec(name.slice(at + ' offset '.length));
   if (!match) return found;
   const [start, last] = [Number(match[1]), Number(match[2])];
-  if (last < start || !Number.isSafeInteger(last + 1)) return found;
+  if (at === 0 || last < start || !Number.isSafeInteger(last + 1)) return found;
   // md5deep writes 0-0 for an empty file too.
-  const nothing = start === 0 && last === 0 && found.digest === emptyDigest(found.algorithm);
-  const { of: _, line: __, name, ...rest } = found;
-  return {
-    ...rest,
-    of: 'range',
-    name: name!.slice(0, match.index),
-    start,
-    length: nothing ? 0 : last - start + 1,
-  };
+  const nothing = last === 0 && digest === emptyDigest(algorithm);
+  const length = nothing ? 0 : last - start + 1;
+  return { of: 'range', algorithm, digest, name: name.slice(0, at), start, length };
 }
 
 function tagged(text: string, hints: ListHints): ListedDigest | undefined {
