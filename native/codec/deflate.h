@@ -23,7 +23,7 @@ class Deflater {
   /// others, 1 to 9, are zlib's (6 gives qemu-img's sizes at its speed).
   ///
   /// Sizes and speeds of one core relative to zlib 6 on files of a Debian system in 64 KiB clusters, AMD EPYC
-  /// 9004: level 0 104.3 % at 11.9 times, igzip 2 109.4 % at 18.5, igzip 1 109.8 % at 19 times the speed
+  /// 9004: level 0 104.3 % at 8 to 12 times the speed, igzip 2 109.4 % and igzip 1 109.8 % at 12 to 19 times
   /// (docs/performance-codecs.md).
   Status Open(int level);
 
