@@ -103,13 +103,24 @@ export interface PackSink {
   dropCache?: boolean;
 }
 
-/** Digests guest bytes in order. */
+/**
+ * Digests guest bytes: the whole in order, chunks or ranges each by itself. Without a whole the order is free, and
+ * several chunks or ranges are digested side by side on every thread. Their digests go into each batch's `digests`.
+ */
 export interface DigestSink {
   type: 'digest';
-  /** Whole-stream digests: md5, sha1, sha256, sha512. */
+  /** Of the whole stream: md5 and what OpenSSL offers (native/hash/sha.h). Empty = chunks or ranges alone. */
   algorithms: string[];
-  /** Bytes per chunk, 0 = no chunk digests. Chunk digests use the first algorithm. */
-  chunkSize: number;
+  /** Bytes per chunk; undefined or 0 = no chunk digests. */
+  chunkSize?: number;
+  /** With chunkSize: where the last chunk ends, bytes. */
+  size?: number;
+  /** Each batch brings `ranges` to digest; goes with neither algorithms nor chunkSize. */
+  ranges?: boolean;
+  /** Of chunks or ranges. */
+  unitAlgorithm?: string;
+  /** Without algorithms: what cannot be read fails its own chunk or range only (BatchResult.failures). */
+  keepGoing?: boolean;
 }
 
 /** Copies guest bytes into memory; [start, start + buffer.length) of the guest. */
@@ -128,7 +139,7 @@ export interface CompareSink {
 export interface JobOptions {
   sink: RawSink | PackSink | DigestSink | ReadSink | CompareSink;
   control: SharedArrayBuffer;
-  /** 1 to 16; digest of a whole stream is serial whatever is said here. */
+  /** 1 to 16; the digest of a whole stream is serial whatever is said here. */
   threads: number;
   /**
    * Guest bytes one thread handles at a time; multiple of every cluster size involved, 64 KiB to 16 MiB.
@@ -137,6 +148,8 @@ export interface JobOptions {
   segment: number;
   /** Drop source pages after reading (source cache mode none). */
   dropSourceCache?: boolean;
+  /** digest: read past the page cache (O_DIRECT) where the file can; where not, dropSourceCache decides. */
+  direct?: boolean;
   /** A source that ends before an extent it should hold: `error` (SHRANK), or `zeros` (qcow2 tail clusters past EOF). */
   shortRead: 'error' | 'zeros';
   /**
@@ -167,8 +180,8 @@ export interface BatchResult {
   groups?: { count: number; guest: Float64Array; host: Float64Array };
   /** pack: first free host cluster after this batch (cluster-aligned). */
   firstFree?: number;
-  /** digest: chunk digests that ended in this batch, concatenated raw; a last, shorter chunk is in the totals. */
-  chunks?: Uint8Array;
+  /** digest with keepGoing: chunks or ranges that could not be read, by their number within the batch. */
+  failures?: { index: number; error: Error }[];
   /** compare: first differing guest byte of this batch, -1 = none. */
   mismatch?: number;
   /** salvage: places that could not be read: guest offset and length pairs. */
@@ -183,8 +196,8 @@ export interface JobTotals extends BatchResult {
 }
 
 /**
- * A running job with its own threads. Batches must be submitted in guest order (pack, digest: gap-free from 0;
- * `end` of each a multiple of `segment` except the last). Several may be in flight; each promise settles when
+ * A running job with its own threads. Batches must be submitted in guest order (pack, digest of a whole: gap-free from
+ * 0; `end` of each a multiple of `segment` except the last). Several may be in flight; each promise settles when
  * its batch is done. After an error every later submit fails with the same error. `finish` waits for all
  * batches and joins; `abort` cancels, joins and settles everything; one of the two must be called.
  */
@@ -204,6 +217,16 @@ export interface NativeBatch {
   paths: string[];
   /** raw: where the bytes go, when not at their guest offset. */
   placement?: NativePlacement;
+  /**
+   * digest with ranges: start and length in turn, guest bytes, ascending and disjoint; each touches the batch. One that
+   * goes on behind it is in the next batch again.
+   */
+  ranges?: Float64Array;
+  /**
+   * digest with chunks or ranges: filled with the raw digests of those that touch the batch, one after another. One that
+   * does not end in the batch leaves its place alone and needs none.
+   */
+  digests?: Uint8Array;
   /** compare: the other side. */
   other?: { columns: NativeColumns; fds: Int32Array; paths: string[] };
 }
@@ -248,7 +271,7 @@ export interface PublishOutcome {
 
 export interface EngineInfo {
   version: string;
-  /** Which library serves each codec: `libdeflate 1.14`, `basecow (level 0), isa-l 2.30.0 (1 to 3), zlib 1.3.1` … or null. */
+  /** Which library serves each codec: `libdeflate 1.14`, `basecow (levels 0 and 3), isa-l 2.30.0 (1 and 2), zlib 1.3.1` … or null. */
   inflate: string;
   deflate: string;
   zstd: string | null;

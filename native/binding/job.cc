@@ -35,6 +35,7 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
       return;
     }
     type_ = job.type;
+    direct_ = job.direct;
     for (const Napi::Object& object : job.keep) kept_.push_back(Napi::Persistent(object));
     job_ = std::make_unique<Job>(job.options, job.control, std::move(job.sink));
     engine_ = &Engine::Of(env);
@@ -56,9 +57,10 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
     Arguments arguments(info, "submit");
     auto batch = std::make_shared<Batch>();
     const Napi::Object object = arguments.Object(0, "batch");
-    if (arguments.ok()) ReadBatch(arguments, object, batch.get());
+    if (arguments.ok()) ReadBatch(arguments, object, type_, direct_, batch.get());
     if (!arguments.ok()) return {};
     Deferred* deferred = Pending(info);
+    deferred->Keep(object);
     const Napi::Promise promise = deferred->promise();
     batch->settle = [deferred, type = type_](Status status, BatchResult&& result) {
       auto kept = std::make_shared<BatchResult>(std::move(result));
@@ -102,6 +104,7 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
   }
 
   SinkType type_ = SinkType::kRaw;
+  bool direct_ = false;
   Engine* engine_ = nullptr;
   std::vector<Napi::ObjectReference> kept_;
   /// Last: its threads use what is above.

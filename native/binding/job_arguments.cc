@@ -5,7 +5,7 @@
 #include "binding/engine.h"
 #include "codec/zstd.h"
 #include "transfer/compare_sink.h"
-#include "transfer/digest_sink.h"
+#include "transfer/digest_options.h"
 #include "transfer/messages.h"
 #include "transfer/pack_sink.h"
 #include "transfer/raw_sink.h"
@@ -74,19 +74,25 @@ Status ReadPack(Arguments& arguments, Napi::Object sink, uint64_t segment, std::
   return Status::Ok();
 }
 
-Status ReadDigest(Napi::Env env, Arguments& arguments, Napi::Object sink, std::unique_ptr<Sink>* made) {
+Status ReadDigest(Napi::Env env, Arguments& arguments, Napi::Object sink, uint32_t threads,
+                  std::unique_ptr<Sink>* made) {
   DigestOptions digest;
   digest.md5 = &Engine::Of(env).md5();
-  digest.chunk_size = arguments.OffsetOf(sink.Get("chunkSize"), "sink.chunkSize");
+  digest.threads = threads;
+  digest.ranges = OptionalFlag(arguments, sink, "ranges");
+  digest.keep_going = OptionalFlag(arguments, sink, "keepGoing");
+  const Napi::Value chunk_size = sink.Get("chunkSize");
+  if (!chunk_size.IsUndefined()) digest.chunk_size = arguments.OffsetOf(chunk_size, "sink.chunkSize");
+  if (digest.chunk_size != 0) digest.size = arguments.OffsetOf(sink.Get("size"), "sink.size");
+  if (digest.chunk_size != 0 || digest.ranges) {
+    digest.unit_algorithm = arguments.TextOf(sink.Get("unitAlgorithm"), "sink.unitAlgorithm");
+  }
   const Napi::Array algorithms = arguments.ArrayOf(sink.Get("algorithms"), "sink.algorithms");
   for (uint32_t i = 0; arguments.ok() && i < algorithms.Length(); i++) {
     digest.algorithms.push_back(arguments.TextOf(algorithms.Get(i), "sink.algorithms"));
   }
   if (!arguments.ok()) return Status::Ok();
-  auto stream = std::make_unique<DigestSink>();
-  BASECOW_TRY(stream->Open(digest));
-  *made = std::move(stream);
-  return Status::Ok();
+  return MakeDigestSink(digest, made);
 }
 
 /// NaN, negative, fractional and huge values become one that no check lets through.
@@ -128,7 +134,7 @@ void ReadSource(Arguments& arguments, Napi::Object object, uint64_t start, uint6
   if (!arguments.ok()) return;
   for (size_t i = 0; i < fds.length; i++) {
     const Napi::Value path = paths.Get(static_cast<uint32_t>(i));
-    source->files.push_back({static_cast<const int32_t*>(fds.data)[i], arguments.TextOf(path, "paths")});
+    source->files.push_back({static_cast<const int32_t*>(fds.data)[i], arguments.TextOf(path, "paths"), 0, 0, {}});
     if (!arguments.ok()) return;
   }
   // Rows that do not touch the batch are left out: the same columns may serve several batches.
@@ -199,7 +205,8 @@ Status ReadJobOptions(Napi::Env env, Arguments& arguments, Napi::Object options,
     case 1:
       return ReadPack(arguments, sink, job->options.segment, &job->sink);
     case 2:
-      return ReadDigest(env, arguments, sink, &job->sink);
+      job->direct = OptionalFlag(arguments, options, "direct");
+      return ReadDigest(env, arguments, sink, job->options.threads, &job->sink);
     case 3: {
       const Bytes bytes = arguments.BytesOf(sink.Get("buffer"), "sink.buffer");
       const uint64_t start = arguments.OffsetOf(sink.Get("start"), "sink.start");
@@ -214,7 +221,26 @@ Status ReadJobOptions(Napi::Env env, Arguments& arguments, Napi::Object options,
   }
 }
 
-void ReadBatch(Arguments& arguments, Napi::Object object, Batch* batch) {
+void ReadUnits(Arguments& arguments, Napi::Object object, bool direct, Batch* batch) {
+  const Napi::Value digests = object.Get("digests");
+  if (!digests.IsUndefined()) {
+    const Bytes bytes = arguments.BytesOf(digests, "digests");
+    batch->digests = bytes.data;
+    batch->digests_length = bytes.length;
+  }
+  const Napi::Value ranges = object.Get("ranges");
+  if (arguments.ok() && !ranges.IsUndefined()) {
+    const TypedMemory pairs = arguments.MemoryOf(ranges, napi_float64_array, 0, "ranges");
+    if (!arguments.ok()) return;
+    const auto* numbers = static_cast<const double*>(pairs.data);
+    for (size_t i = 0; i + 1 < pairs.length; i += 2) {
+      batch->units.push_back({OffsetOrRefused(numbers[i]), OffsetOrRefused(numbers[i + 1])});
+    }
+  }
+  for (SourceFile& file : batch->source.files) file.traits = TraitsOf(file.fd, direct);
+}
+
+void ReadBatch(Arguments& arguments, Napi::Object object, SinkType type, bool direct, Batch* batch) {
   batch->start = arguments.OffsetOf(object.Get("start"), "start");
   batch->end = arguments.OffsetOf(object.Get("end"), "end");
   ReadSource(arguments, object, batch->start, batch->end, &batch->source);
@@ -224,6 +250,7 @@ void ReadBatch(Arguments& arguments, Napi::Object object, Batch* batch) {
     ReadPlacement(arguments, arguments.ObjectOf(placement, "placement"), batch->start, batch->end,
                   &batch->placement);
   }
+  if (arguments.ok() && type == SinkType::kDigest) ReadUnits(arguments, object, direct, batch);
   const Napi::Value other = object.Get("other");
   if (arguments.ok() && !other.IsUndefined()) {
     batch->has_other = true;

@@ -17,6 +17,8 @@ struct JobArguments {
   JobOptions options;
   Control control;
   std::unique_ptr<Sink> sink;
+  /// digest: read past the page cache.
+  bool direct = false;
   /// Objects whose memory the job uses.
   std::vector<Napi::Object> keep;
 };
@@ -26,7 +28,7 @@ struct JobArguments {
 Status ReadJobOptions(Napi::Env env, Arguments& arguments, Napi::Object options, JobArguments* job);
 
 /// Copies the rows of [start, end) out of the columns. Values that are no offsets become ones that
-/// ValidateSource refuses.
-void ReadBatch(Arguments& arguments, Napi::Object object, Batch* batch);
+/// ValidateSource refuses. The object's `digests` must be kept until the batch is settled.
+void ReadBatch(Arguments& arguments, Napi::Object object, SinkType type, bool direct, Batch* batch);
 
 }  // namespace basecow

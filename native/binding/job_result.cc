@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "binding/errors.h"
 #include "binding/typed_array.h"
 
 namespace basecow {
@@ -45,7 +46,16 @@ Napi::Object MakeBatchResult(Napi::Env env, SinkType type, const BatchResult& re
   Napi::Object object = Napi::Object::New(env);
   object.Set("written", static_cast<double>(result.written));
   if (type == SinkType::kPack) AddPack(env, object, result);
-  if (type == SinkType::kDigest) object.Set("chunks", Octets(env, result.chunks));
+  if (type == SinkType::kDigest && !result.failures.empty()) {
+    Napi::Array failures = Napi::Array::New(env);
+    for (const UnitFailure& failure : result.failures) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("index", static_cast<double>(failure.index));
+      entry.Set("error", MakeError(env, failure.status));
+      failures.Set(failures.Length(), entry);
+    }
+    object.Set("failures", failures);
+  }
   if (type == SinkType::kCompare) object.Set("mismatch", static_cast<double>(result.mismatch));
   if (!result.unreadable.empty()) {
     const auto pairs =

@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "support.h"
-#include "transfer/digest_sink.h"
 #include "transfer/pack_sink.h"
 #include "transfer/raw_sink.h"
 #include "transfer/read_sink.h"
@@ -197,9 +196,9 @@ TEST("job: threads that wait for their turn are let go when another one fails") 
   // The first segment is there, the rest is not: later tickets wait for one that fails.
   const basecow::OwnedFd source = test::MakeFile(folder / "source", Noise(2 * kSegment));
   for (int round = 0; round < 30; round++) {
-    auto digest = std::make_unique<basecow::DigestSink>();
-    CHECK_OK(digest->Open({{"md5", "md5"}, 1000, nullptr}));
-    test::Run run(8, std::move(digest));
+    basecow::DigestOptions options;
+    options.algorithms = {"md5", "md5"};
+    test::Run run(8, test::MakeDigest(options));
     run.Submit(test::MakeBatch(0, 30 * kSegment,
                                {Data(0, 2 * kSegment, 0), Data(2 * kSegment, kSegment, 1 << 30),
                                 Empty(Kind::kZero, 3 * kSegment, 27 * kSegment)},
@@ -221,9 +220,9 @@ TEST("job: batches out of order, with gaps where there may be none, or outside t
   CHECK(refused(std::make_unique<RawSink>(RawOptions{}), 0, 8192, 4096, 8192));
   CHECK(refused(std::make_unique<RawSink>(RawOptions{}), 0, 8192, 9000, 8192));
   const auto digest = [] {
-    auto sink = std::make_unique<basecow::DigestSink>();
-    CHECK_OK(sink->Open({{"md5"}, 0, nullptr}));
-    return sink;
+    basecow::DigestOptions options;
+    options.algorithms = {"md5"};
+    return test::MakeDigest(options);
   };
   CHECK(refused(digest(), 0, kSegment, 2 * kSegment, 3 * kSegment));
   CHECK(refused(digest(), 0, 1000, 1000, kSegment));

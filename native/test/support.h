@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "io/file_io.h"
+#include "transfer/digest_options.h"
 #include "transfer/job.h"
 
 namespace test {
@@ -44,8 +45,14 @@ inline std::shared_ptr<basecow::Batch> MakeBatch(uint64_t start, uint64_t end, s
   batch->start = start;
   batch->end = end;
   batch->source.rows = std::move(rows);
-  batch->source.files.push_back({fd, "source"});
+  batch->source.files.push_back({fd, "source", 0, 0, basecow::TraitsOf(fd, false)});
   return batch;
+}
+
+inline std::unique_ptr<basecow::Sink> MakeDigest(const basecow::DigestOptions& options) {
+  std::unique_ptr<basecow::Sink> sink;
+  CHECK_OK(basecow::MakeDigestSink(options, &sink));
+  return sink;
 }
 
 /// A job and all that it answers.

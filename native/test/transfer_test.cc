@@ -3,7 +3,6 @@
 #include "hash/md5.h"
 #include "support.h"
 #include "transfer/compare_sink.h"
-#include "transfer/digest_sink.h"
 #include "transfer/plan.h"
 #include "transfer/raw_sink.h"
 #include "transfer/read_sink.h"
@@ -330,39 +329,4 @@ TEST("compare: the same place of the same file is not read") {
   run.Finish();
   CHECK_OK(run.status());
   CHECK_EQ(run.Results()[0].mismatch, -1);
-}
-
-TEST("digest: whole and chunks, of data and of zeros that are nowhere") {
-  const Image image = MakeImage(41, 777);
-  const check::Folder folder;
-  const basecow::OwnedFd source = test::MakeFile(folder / "source", image.host);
-  const auto md5 = [](const uint8_t* data, size_t length) {
-    basecow::Md5 state;
-    uint8_t digest[basecow::kMd5Bytes];
-    state.Update(data, length);
-    state.Final(digest);
-    return check::Hex(digest, sizeof digest);
-  };
-  for (const uint64_t chunk : {0, 1000, 65536, 4 << 20}) {
-    auto sink = std::make_unique<basecow::DigestSink>();
-    CHECK_OK(sink->Open({{"md5"}, chunk, nullptr}));
-    test::Run run(3, std::move(sink));
-    for (uint64_t at = 0; at < image.guest.size(); at += 5 * kSegment) {
-      run.Submit(test::MakeBatch(at, std::min<uint64_t>(image.guest.size(), at + 5 * kSegment), image.rows,
-                                 source.get()));
-    }
-    const auto totals = run.Finish();
-    CHECK_OK(run.status());
-    CHECK_EQ(check::Hex(totals->digests[0].bytes.data(), 16), md5(image.guest.data(), image.guest.size()));
-    std::string got;
-    for (const basecow::BatchResult& result : run.Results()) {
-      got += check::Hex(result.chunks.data(), result.chunks.size());
-    }
-    got += check::Hex(totals->chunks.data(), totals->chunks.size());
-    std::string expected;
-    for (uint64_t at = 0; chunk != 0 && at < image.guest.size(); at += chunk) {
-      expected += md5(image.guest.data() + at, std::min<uint64_t>(chunk, image.guest.size() - at));
-    }
-    CHECK_EQ(got, expected);
-  }
 }

@@ -49,8 +49,10 @@ bool Batch::Next(const Sink& sink, uint64_t segment, Task* task, uint64_t* skipp
   }
   while (row_ < source.rows.size() && source.rows[row_].end() <= at_) row_++;
   while (other_row_ < other.rows.size() && other.rows[other_row_].end() <= at_) other_row_++;
-  uint64_t until = (at_ / segment + 1) * segment;
-  if (sink.ZeroRun() > segment && row_ < source.rows.size()) {
+  uint64_t until = sink.Cut(*this, at_, row_, &task->zeros);
+  const bool cut = until != 0;
+  if (!cut) until = (at_ / segment + 1) * segment;
+  if (!cut && sink.ZeroRun() > segment && row_ < source.rows.size()) {
     const Row& row = source.rows[row_];
     if (row.start <= at_ && ReadsAsZeros(row.kind)) {
       const uint64_t run = std::min({row.end(), end, at_ + sink.ZeroRun()});

@@ -17,6 +17,12 @@ struct Range {
   uint64_t length;
 };
 
+/// A stretch that could not be digested; index among the stretches of its batch.
+struct UnitFailure {
+  size_t index;
+  Status status;
+};
+
 /// Fields as `BatchResult` in src/native.ts.
 struct BatchResult {
   uint64_t written = 0;
@@ -27,7 +33,7 @@ struct BatchResult {
   std::vector<uint64_t> group_guest;
   std::vector<uint64_t> group_host;
   uint64_t first_free = 0;
-  std::vector<uint8_t> chunks;
+  std::vector<UnitFailure> failures;
   int64_t mismatch = -1;
   std::vector<Range> unreadable;
   /// Of the lowest unreadable place.
@@ -59,6 +65,8 @@ struct Task {
   bool last = false;
   /// The whole range lies in one row of zeros and may be longer than a segment.
   bool zeros = false;
+  /// Bytes of the range that the sink has already told to the control block, or that do not count.
+  uint64_t reported = 0;
 
   uint64_t written = 0;
   std::vector<Range> unreadable;
@@ -75,6 +83,12 @@ struct Batch {
   Source other;
   bool has_placement = false;
   std::vector<Placed> placement;
+  /// digest: stretches that are digested each by itself, when the sink does not cut them itself. They may
+  /// begin before the batch or end after it.
+  std::vector<Range> units;
+  /// digest: where the digests of stretches go that end in this batch.
+  uint8_t* digests = nullptr;
+  size_t digests_length = 0;
 
   /// Called once, from any thread.
   std::function<void(Status, BatchResult&&)> settle;

@@ -1,32 +1,23 @@
-// Digests guest bytes in order, whole and in chunks. Threads read ahead; each digest takes its bytes in the
-// order of the tickets, and different digests work at the same time.
+// Digests guest bytes in order: the whole by one or more algorithms, and its chunks in the same pass. Threads
+// read ahead; each digest takes its bytes in the order of the tickets, and different digests work at the same
+// time.
 #pragma once
 
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "hash/md5.h"
-#include "transfer/sink.h"
+#include "transfer/digest_options.h"
+#include "transfer/digest_units.h"
 
 namespace basecow {
-
-struct DigestOptions {
-  /// md5, sha1, sha256, sha512; at least one.
-  std::vector<std::string> algorithms;
-  /// Bytes per chunk digest (by the first algorithm), 0 = none.
-  uint64_t chunk_size = 0;
-  const Md5Kernels* md5 = nullptr;
-};
 
 class DigestStream;
 
 class DigestSink : public Sink {
  public:
-  DigestSink();
+  explicit DigestSink(const DigestOptions& options);
   ~DigestSink() override;
-  /// EINVAL for an unknown algorithm, ENOSYS when OpenSSL is missing.
-  Status Open(const DigestOptions& options);
+  Status Open();
 
   [[nodiscard]] bool Skips(const Row* row) const override;
   [[nodiscard]] uint64_t ZeroRun() const override;
@@ -37,6 +28,8 @@ class DigestSink : public Sink {
   void Stop() override;
 
  private:
+  UnitMap chunks_;
+  bool has_chunks_;
   std::vector<std::unique_ptr<DigestStream>> streams_;
 };
 

@@ -1,58 +1,66 @@
-// One algorithm over the whole stream and, if wanted, over each chunk of it in the same pass.
+// One algorithm over the whole stream, over each chunk of it, or (MD5) over both in the same pass: two MD5
+// over the same bytes cost hardly more than one.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "hash/md5.h"
-#include "hash/sha.h"
-#include "io/status.h"
+#include "hash/md5_many.h"
+#include "transfer/digest_units.h"
 #include "transfer/turn.h"
 
 namespace basecow {
 
 class DigestStream {
  public:
-  DigestStream(std::string algorithm, uint64_t chunk_size, const Md5Kernels& md5);
+  /// `chunks`: nullptr = the whole only. Whole and chunks together: MD5 only.
+  DigestStream(std::string algorithm, bool whole, const UnitMap* chunks, const Md5Kernels& md5);
   Status Open();
 
-  /// Finished chunk digests are appended to `chunks`.
-  Status Data(const uint8_t* data, uint64_t length, std::vector<uint8_t>* chunks);
-  /// `length` zeros, from no memory of the caller's. At most kZeroStep bytes at a time answer a cancel in
-  /// time.
-  Status Zeros(uint64_t length, std::vector<uint8_t>* chunks);
-  /// The last chunk, if one is begun, and the whole digest.
-  Status Finish(std::vector<uint8_t>* chunks, std::vector<uint8_t>* digest);
+  /// The next bytes, which lie in `batch`. Digests of chunks that end go to their places.
+  Status Data(const Batch& batch, const uint8_t* data, size_t length);
+  /// The first `*done` of `run` zeros, so many that a cancel is answered in time.
+  Status Zeros(const Batch& batch, uint64_t run, uint64_t* done);
+  /// The whole digest.
+  Status Finish(std::vector<uint8_t>* digest);
 
   [[nodiscard]] const std::string& algorithm() const { return algorithm_; }
-
-  static constexpr uint64_t kZeroStep = 1U << 20;
+  [[nodiscard]] bool whole() const { return wants_whole_; }
 
   Turn turn;
 
  private:
-  Status Whole(const uint8_t* data, size_t length);
-  Status EndChunk(std::vector<uint8_t>* chunks);
-  /// Hashes zeros of the chunk that were only counted.
-  Status CatchUp();
-  /// Digest of a chunk of `length` zeros.
-  Status ZeroChunk(uint64_t length, std::vector<uint8_t>* chunks);
+  struct Piece {
+    const uint8_t* data;
+    size_t length;
+    Unit unit;
+    /// The chunk ends with it.
+    bool last;
+  };
+
+  Status FeedMd5(const Batch& batch, const uint8_t* data, size_t length);
+  Status FeedChunks(const Batch& batch);
+  void CutPieces(const Batch& batch, const uint8_t* data, size_t length);
+  /// Digest of a chunk of zeros.
+  Status ZeroChunk(const Batch& batch, const Unit& unit);
 
   const std::string algorithm_;
-  const uint64_t chunk_size_;
+  const bool wants_whole_;
+  const UnitMap* const chunks_;
+  const Md5Kernels& md5_;
   const bool is_md5_;
 
-  Md5 md5_;
-  /// first = whole, second = chunk.
-  Md5Pair pair_;
-  Sha whole_;
-  Sha chunk_;
-  uint64_t chunk_bytes_ = 0;
-  /// Of those, leading zeros that chunk_ has not been given yet.
-  uint64_t owed_zeros_ = 0;
-  uint64_t zero_length_ = 0;
-  std::vector<uint8_t> zero_digest_;
+  DigestState whole_;
+  /// The chunk under way, and those that lie in the bytes at hand.
+  DigestState chunk_;
+  std::vector<Md5> inner_;
+  std::vector<Piece> pieces_;
+  std::vector<Md5Feed> feeds_;
+  std::vector<Md5*> ended_;
+  /// Bytes so far.
+  uint64_t position_ = 0;
+  ZeroDigests zeros_;
 };
 
 }  // namespace basecow

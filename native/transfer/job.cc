@@ -107,7 +107,7 @@ void Job::Run(size_t number) {
       if (!Take(&task)) break;
       const uint64_t length = task.end - task.start;
       Status status = worker.Cancelled() ? Status::Cancelled() : sink_->Process(worker, task);
-      if (status.ok()) control_.Advance(length);
+      if (status.ok()) control_.Advance(length - task.reported);
       Done(task, std::move(status));
     }
     Status left = sink_->Leave(worker);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/file_traits.h"
 #include "io/status.h"
 
 namespace basecow {
@@ -49,6 +50,8 @@ struct SourceFile {
   /// Same values = same file, whatever descriptor it was opened through.
   uint64_t device = 0;
   uint64_t inode = 0;
+  /// Known to digest jobs only.
+  FileTraits traits;
 };
 
 struct Source {

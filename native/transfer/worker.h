@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 
 #include "io/file_io.h"
 #include "transfer/cache_drop.h"
@@ -11,10 +12,19 @@
 
 namespace basecow {
 
+/// What a sink keeps for a thread between its tasks.
+struct WorkerScratch {
+  virtual ~WorkerScratch() = default;
+};
+
 class Worker {
  public:
   Worker(const ReadOptions& options, const Control& control, const std::atomic<bool>& stopped, size_t segment)
-      : reader(options, control), control_(control), stopped_(stopped), segment_(segment) {}
+      : reader(options, control),
+        options_(options),
+        control_(control),
+        stopped_(stopped),
+        segment_(segment) {}
 
   /// The job failed or was cancelled: look between pieces of work.
   [[nodiscard]] bool Cancelled() const {
@@ -22,6 +32,7 @@ class Worker {
   }
 
   [[nodiscard]] const Control& control() const { return control_; }
+  [[nodiscard]] const ReadOptions& read_options() const { return options_; }
 
   /// One segment of memory, not zeroed; nullptr when there is none.
   uint8_t* Main() { return Get(main_); }
@@ -30,6 +41,7 @@ class Worker {
   Reader reader;
   CacheDrop drop;
   PackScratch pack;
+  std::unique_ptr<WorkerScratch> scratch;
 
  private:
   uint8_t* Get(AlignedBuffer& buffer) const {
@@ -37,6 +49,7 @@ class Worker {
     return buffer.data();
   }
 
+  const ReadOptions options_;
   const Control& control_;
   const std::atomic<bool>& stopped_;
   size_t segment_;

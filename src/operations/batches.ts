@@ -12,6 +12,8 @@ export interface BatchLimits {
   data: number;
   /** Bytes of guest disk in one batch; multiple of alignment. */
   span: number;
+  /** Extents in one batch, roughly; default 4096. */
+  rows?: number;
 }
 
 export interface MapBatch {
@@ -38,10 +40,10 @@ export class Batches {
   async next(until = this.#end): Promise<MapBatch | undefined> {
     const start = this.#at;
     if (start >= until) return undefined;
-    const { alignment, data, span } = this.#limits;
+    const { alignment, data, span, rows = ROWS } = this.#limits;
     const columns = this.#spare.pop() ?? new ExtentColumns(ROWS);
     columns.clear();
-    columns.capacity = ROWS;
+    columns.capacity = rows;
     let limit = Math.min(until, start + span);
     let at = start;
     let room = data;
@@ -63,7 +65,7 @@ export class Batches {
         at = limit;
       } else if (columns.full) {
         limit = Math.min(limit, alignUp(at, alignment));
-        columns.capacity = columns.count + ROWS;
+        columns.capacity = columns.count + rows;
       }
     }
     this.#at = at;

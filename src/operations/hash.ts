@@ -1,15 +1,16 @@
 import { DiskImageError } from '../disk/errors.js';
 import { Batches } from './batches.js';
-import { ChunkCollector } from './chunkCollector.js';
+import { ChunkCollector, type ChunkRoom } from './chunkCollector.js';
 import type { GuestMap } from './guestMap.js';
 import type { HashAlgorithm } from './hashAlgorithms.js';
+import { cacheOptions, chunkBatches, wholeBatches, withReaders } from './hashPlan.js';
 import { checkHashRequest, chunkAlgorithmOf, isHashable } from './hashRules.js';
 import { hashStream } from './hashStream.js';
 import { openHostMap } from './hostMap.js';
 import { type Job, type JobSettings, runJob } from './job.js';
 import { runTransfer } from './pipeline.js';
 import { segmentSize } from './segment.js';
-import { type CacheMode, dropsCache, type ImageSource, openSource, refuseShrunk } from './source.js';
+import { type CacheMode, type ImageSource, openSource, refuseShrunk } from './source.js';
 
 export type { HashAlgorithm } from './hashAlgorithms.js';
 
@@ -66,9 +67,6 @@ export function chunkDigest(chunks: Pick<ChunkDigests, 'count' | 'digests'>, ind
   return Buffer.from(chunks.digests.buffer, chunks.digests.byteOffset + index * width, width).toString('hex');
 }
 
-const MAX_BATCH_DATA = 2 ** 30;
-const MAX_BATCH_SPAN = 2 ** 40;
-
 /**
  * Digests a file's bytes, or with `guest` those of the disk in it; several algorithms and the chunk digests in one
  * pass. Holes are not read. What is neither a regular file nor a block device is digested as a stream.
@@ -111,28 +109,39 @@ async function digest(
   shortRead: 'error' | 'zeros',
   job: Job,
 ): Promise<HashOutcome> {
-  const { algorithms = ['md5'], chunkSize = 0 } = request;
-  const chunkAlgorithm = chunkSize ? [chunkAlgorithmOf(request)] : [];
+  const { algorithms = ['md5'], chunkSize } = request;
   const size = map.virtualSize;
-  const collected = new ChunkCollector(request, size);
   job.control.total = size;
-  const batches = new Batches(map, { alignment: segment, data: MAX_BATCH_DATA, span: MAX_BATCH_SPAN });
-  const totals = await runTransfer(job, {
+  const chunks = chunkSize ? new ChunkCollector(request, size) : undefined;
+  const rooms: ChunkRoom[] = [];
+  const limits =
+    chunkSize && algorithms.length === 0 ? chunkBatches(chunkSize) : wholeBatches(segment, chunkSize);
+  const batches = new Batches(map, limits);
+  const totals = await runTransfer(withReaders(job, request.cache), {
     options: {
-      sink: { type: 'digest', algorithms: [...new Set([...chunkAlgorithm, ...algorithms])], chunkSize },
+      sink: {
+        type: 'digest',
+        algorithms: [...algorithms],
+        ...(chunkSize && { chunkSize, size, unitAlgorithm: chunkAlgorithmOf(request) }),
+      },
       segment,
       shortRead,
-      dropSourceCache: dropsCache(request.cache),
+      ...cacheOptions(request.cache),
     },
     next: () => batches.next(),
-    accept: async (result, { columns }) => {
+    extra: async ({ start, end }) => {
+      if (!chunks) return {};
+      const room = chunks.room(start, end);
+      rooms.push(room);
+      return { digests: room.digests };
+    },
+    accept: async (_, { columns }) => {
       batches.recycle(columns);
-      if (result.chunks) collected.push(result.chunks);
+      if (chunks) chunks.filled(rooms.shift()!);
       return undefined;
     },
   });
-  if (totals?.chunks) collected.push(totals.chunks);
   const digests: HashOutcome['digests'] = {};
   for (const name of algorithms) digests[name] = Buffer.from(totals!.digests![name]).toString('hex');
-  return { path: request.path, size, digests, chunks: collected.result };
+  return { path: request.path, size, digests, chunks: chunks?.result };
 }

@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto';
-import { ExtentColumns } from '../disk/extents.js';
-import { nativeBatch } from '../disk/view.js';
-import { native } from '../native.js';
 import type { GuestMap } from './guestMap.js';
 import { digestBytes, type HashAlgorithm } from './hashAlgorithms.js';
+import { cacheOptions, withReaders } from './hashPlan.js';
 import { type ByteRange, checkRanges, checkRangesRequest, rangePairs } from './hashRangesRules.js';
 import { openHostMap } from './hostMap.js';
 import { type Job, type JobSettings, runJob } from './job.js';
+import { runTransfer } from './pipeline.js';
+import { RangeBatches } from './rangeBatches.js';
 import { segmentSize } from './segment.js';
 import { type CacheMode, type ImageSource, openSource, refuseShrunk } from './source.js';
 
@@ -73,56 +72,30 @@ async function digest(
   shortRead: 'error' | 'zeros',
   job: Job,
 ): Promise<RangeDigests> {
-  const { path, algorithm = 'md5' } = request;
+  const { path, algorithm = 'md5', cache } = request;
   const pairs = rangePairs(request.ranges);
   const bytes = checkRanges(request, pairs, map.virtualSize);
   job.control.total = bytes;
   const count = pairs.length / 2;
   const width = digestBytes[algorithm];
   const digests = new Uint8Array(count * width);
-  const piece = Buffer.allocUnsafe(segment);
-  const columns = new ExtentColumns();
-  for (let i = 0; i < count; i++) {
-    const state = createHash(algorithm);
-    const end = pairs[2 * i] + pairs[2 * i + 1];
-    for (let at = pairs[2 * i]; at < end; ) {
-      job.throwIfCancelled();
-      const buffer = piece.subarray(0, Math.min(segment, end - at));
-      await read(map, at, buffer, columns, segment, shortRead, job);
-      state.update(buffer);
-      at += buffer.length;
-    }
-    digests.set(state.digest(), i * width);
-  }
-  return { path, algorithm, size: map.virtualSize, bytes, count, digests };
-}
-
-async function read(
-  map: GuestMap,
-  start: number,
-  buffer: Uint8Array,
-  columns: ExtentColumns,
-  segment: number,
-  shortRead: 'error' | 'zeros',
-  job: Job,
-): Promise<void> {
-  const reader = native.createJob({
-    sink: { type: 'read', buffer, start },
-    control: job.control.buffer,
-    threads: 1,
-    segment,
-    shortRead,
+  const batches = new RangeBatches(map, pairs);
+  await runTransfer(withReaders(job, cache), {
+    options: {
+      sink: { type: 'digest', algorithms: [], ranges: true, unitAlgorithm: algorithm },
+      segment,
+      shortRead,
+      ...cacheOptions(cache),
+    },
+    next: () => batches.next(),
+    extra: async ({ first, until }) => ({
+      ranges: pairs.subarray(2 * first, 2 * until),
+      digests: digests.subarray(first * width, until * width),
+    }),
+    accept: async (_, { columns }) => {
+      batches.recycle(columns);
+      return undefined;
+    },
   });
-  try {
-    for (let at = start; at < start + buffer.length; ) {
-      columns.clear();
-      const next = await map.map(columns, at, start + buffer.length);
-      await reader.submit(nativeBatch(columns, at, next));
-      at = next;
-    }
-    await reader.finish();
-  } catch (error) {
-    await reader.abort();
-    throw error;
-  }
+  return { path, algorithm, size: map.virtualSize, bytes, count, digests };
 }

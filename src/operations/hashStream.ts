@@ -6,8 +6,8 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
-import { ChunkCollector } from './chunkCollector.js';
-import type { HashOutcome, HashRequest } from './hash.js';
+import { tellChunks } from './chunkCollector.js';
+import type { ChunkDigests, HashOutcome, HashRequest } from './hash.js';
 import type { HashAlgorithm } from './hashAlgorithms.js';
 import { checkChunkCount, chunkAlgorithmOf } from './hashRules.js';
 import type { Job } from './job.js';
@@ -69,22 +69,24 @@ function cancelError(): DiskImageError {
   return new DiskImageError('CANCELLED', 'hash was cancelled', { operation: 'hash' });
 }
 
+/** Chunk digests of bytes that come one after another. */
 class StreamChunks {
   readonly #request: HashRequest;
   readonly #size: number;
   readonly #algorithm: HashAlgorithm;
-  readonly #collector: ChunkCollector;
+  readonly #kept: Uint8Array[] = [];
   #current: Hash | undefined;
   #filled = 0;
   #total = 0;
+  #count = 0;
 
   constructor(request: HashRequest, size: number) {
     this.#request = request;
     this.#size = size;
     this.#algorithm = chunkAlgorithmOf(request);
-    this.#collector = new ChunkCollector(request);
   }
 
+  /** @throws LIMIT_EXCEEDED */
   update(piece: Buffer): void {
     this.#total += piece.length;
     checkChunkCount(this.#request, this.#total);
@@ -98,14 +100,19 @@ class StreamChunks {
     }
   }
 
-  finish() {
+  finish(): ChunkDigests | undefined {
     this.#close();
-    return this.#collector.result;
+    if (this.#request.onChunks) return undefined;
+    const digests = Buffer.concat(this.#kept);
+    return { algorithm: this.#algorithm, size: this.#size, count: this.#count, digests };
   }
 
   #close(): void {
     if (!this.#current) return;
-    this.#collector.push(this.#current.digest());
+    const digest = this.#current.digest();
+    if (this.#request.onChunks) tellChunks(this.#request, digest, this.#count);
+    else this.#kept.push(digest);
+    this.#count++;
     this.#current = undefined;
     this.#filled = 0;
   }

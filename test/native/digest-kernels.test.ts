@@ -15,16 +15,16 @@ async function digest(path: string, algorithms: string[], chunkSize: number, seg
   const size = fs.statSync(path).size;
   const fd = fs.openSync(path, 'r');
   const job = native.createJob({
-    sink: { type: 'digest', algorithms, chunkSize },
+    sink: { type: 'digest', algorithms, chunkSize, size, unitAlgorithm: 'md5' },
     control: newControl(),
     threads: 2,
     segment,
     shortRead: 'error',
   });
   try {
-    const chunks: Uint8Array[] = [];
+    const chunks = new Uint8Array(chunkSize === 0 ? 0 : 16 * Math.ceil(size / chunkSize));
     if (size > 0) {
-      const batch = await job.submit({
+      await job.submit({
         start: 0,
         end: size,
         columns: {
@@ -40,12 +40,11 @@ async function digest(path: string, algorithms: string[], chunkSize: number, seg
         },
         fds: Int32Array.of(fd),
         paths: [path],
+        digests: chunks,
       });
-      if (batch.chunks) chunks.push(batch.chunks);
     }
     const totals = await job.finish();
-    if (totals.chunks) chunks.push(totals.chunks);
-    return { digests: totals.digests ?? {}, chunks: hex(Buffer.concat(chunks)) };
+    return { digests: totals.digests ?? {}, chunks: hex(chunks) };
   } finally {
     fs.closeSync(fd);
   }

@@ -1,0 +1,57 @@
+// One thread's part in digesting units: those of a task, side by side.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "hash/md5_many.h"
+#include "transfer/digest_lane.h"
+#include "transfer/unit_sink.h"
+#include "transfer/worker.h"
+
+namespace basecow {
+
+/// Units digested side by side on a thread: what the widest kernel takes.
+inline constexpr size_t kUnitLanes = 32;
+/// Units up to this long are gathered in memory and digested as a whole, bytes.
+inline constexpr uint64_t kSmallUnit = 64U << 10;
+
+class UnitRun : public WorkerScratch {
+ public:
+  UnitRun(UnitShared& shared, Worker& worker);
+  Status Run(Task& task);
+
+ private:
+  Status Zeros(Task& task, size_t first);
+  Status Sort(Task& task, size_t first);
+  Status Small(Task& task, const UnitPart& part);
+  Status DigestBlock(Task& task);
+  /// Bytes of the block, through a window or read; false in `*good` where they could not be had.
+  Status LoadBlock(Task& task, bool may_map, bool* mapped);
+  Status Long(Task& task);
+  Status Start(Task& task, DigestLane& lane);
+  Status End(Task& task, DigestLane& lane);
+  /// Notes it when the job goes on in spite of it, else it is the job's.
+  Status Failed(Task& task, const UnitPart& part, Status status);
+  Status Alike(Task& task);
+  void Advance(uint64_t bytes) { worker_.control().Advance(bytes); }
+
+  UnitShared& shared_;
+  Worker& worker_;
+  FaultArea area_;
+  LaneContext context_;
+  std::deque<DigestLane> lanes_;
+  /// Digested in lanes; next_ of them have begun.
+  std::vector<UnitPart> long_;
+  size_t next_ = 0;
+  /// Zeros of a length that one of long_ has too.
+  std::vector<Unit> alike_;
+  std::vector<UnitPart> block_;
+  uint64_t block_bytes_ = 0;
+  AlignedBuffer memory_;
+  const uint8_t* block_data_ = nullptr;
+  std::vector<Md5Feed> feeds_;
+  std::vector<Md5Message> messages_;
+};
+
+}  // namespace basecow
