@@ -45,7 +45,7 @@ export function startCases(bench: Bench): Entry[] {
 
 function judged(row: Row): Row {
   if (!row.ours || !row.theirs) return row;
-  const target = row.theirs.wall.median * 1000 + ALLOWED_MS;
-  const value = row.ours.wall.median * 1000;
+  const target = Math.round(row.theirs.wall.median * 1000 + ALLOWED_MS);
+  const value = Math.round(row.ours.wall.median * 1000);
   return { ...row, checks: [...row.checks, { kind: 'milliseconds', target, value, met: value <= target }] };
 }

@@ -17,6 +17,10 @@ const PROGRESS: VerbHelp['options'] = [
   ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
   ['-q, --quiet', 'print nothing but errors'],
 ];
+const PRIORITY: VerbHelp['options'] = [
+  ['--io-priority CLASS', 'idle, best-effort or best-effort:0 to best-effort:7, as with ionice'],
+  ['--nice N', 'let others have the processor first: 0 to 19'],
+];
 
 const helps: Readonly<Record<string, VerbHelp>> = {
   'bench-vs': {
@@ -93,6 +97,7 @@ const helps: Readonly<Record<string, VerbHelp>> = {
         'with -c: zlib 1 (fast) to 9 (small), zstd 1 to 19; 0: the default, made for VM images',
       ],
       ['-r, --rate-limit RATE', 'copy at most RATE bytes of data a second, such as 100M'],
+      ...PRIORITY,
       ['-S, --sparse-size SIZE', 'runs of zeros of this size become holes (default 4k; 0: allocate all)'],
       ['-n, --no-create', 'write into the existing image DST'],
       ['--target-is-zero', 'with -n: DST reads as zeros already'],
@@ -143,6 +148,8 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['--ignore-missing', 'with -c: files that are not there are no failure'],
       ['-w, --warn', 'with -c: a line about every malformed one'],
       ['--repair-list LIST', 'START-END of what FILE has wrong. Exit 0 nothing, 1 some, 2 error'],
+      ['--rate-limit RATE', 'read at most RATE bytes of data a second, such as 100M'],
+      ...PRIORITY,
       ['-T, --source-cache MODE', 'cache mode of reading'],
       ['-U, --force-share', 'with --guest: open without image locks'],
       ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
@@ -203,6 +210,8 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['--sha256 HEX, --sha512 HEX', 'the same; all that are given are verified'],
       ['--image-type qcow2|raw', 'kind of the instance disk: overlay (default) or copy'],
       ['--resize base|overlay', 'what gets the size: a copy of the base, or the disk only (default)'],
+      ['--rate-limit RATE', 'fetch and write at most RATE bytes a second, such as 100M'],
+      ...PRIORITY,
       ...OUTPUT,
       ['-p, --progress [json]', 'show progress; json: one object a line on stderr'],
       ['-q, --quiet', 'print only the path of the disk'],

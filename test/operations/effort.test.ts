@@ -73,6 +73,7 @@ t.test('every operation that moves bytes keeps to its rate', async (t) => {
     ],
     ['compare', (settings) => compare({ first: source, second: { path: twin, format: 'qcow2' } }, settings)],
     ['hash', (settings) => hash({ path: raw }, settings)],
+    ['hash of chunks', (settings) => hash({ path: raw, algorithms: [], chunkSize: 65536 }, settings)],
     ['hash of a guest', (settings) => hash({ path: twin, format: 'qcow2', guest: true }, settings)],
     [
       'resize, written full',
