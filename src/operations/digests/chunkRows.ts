@@ -2,7 +2,7 @@
 import type { ChunkDigests } from '../hash.js';
 import { digestBytes } from '../hashAlgorithms.js';
 import { emptyDigest } from './algorithms.js';
-import type { DigestReport } from './report.js';
+import { chunkLists, type DigestReport } from './report.js';
 
 const PIECE = 65_536;
 
@@ -26,7 +26,9 @@ export interface ChunkRow {
 }
 
 /** The chunks of a report row by row; an empty file has one empty chunk, as md5deep has it. */
-export function* chunkRows({ chunks = [], size }: DigestReport): Generator<ChunkRow> {
+export function* chunkRows(report: DigestReport): Generator<ChunkRow> {
+  const { size } = report;
+  const chunks = chunkLists(report);
   if (chunks.length === 0) return;
   if (size === 0) {
     yield { start: 0, length: 0, digests: chunks.map(({ algorithm }) => emptyDigest(algorithm)) };

@@ -3,7 +3,7 @@ import { hostname, machine, release, type, version } from 'node:os';
 import type { HashAlgorithm } from '../hashAlgorithms.js';
 import { chunkRows, joined } from './chunkRows.js';
 import { printable, xmlText } from './names.js';
-import type { DigestReport } from './report.js';
+import { chunkLists, type DigestReport } from './report.js';
 import type { DigestListOrigin, DigestWriter } from './writers.js';
 
 /** What md5deep itself lists, whether enabled or not. */
@@ -63,12 +63,12 @@ ${this.#execution()}  </creator>
   }
 
   *file(report: DigestReport): Generator<string> {
-    const { path, size, times, digests, chunks = [] } = report;
+    const { path, size, times, digests } = report;
     yield `  <fileobject>\n    <filename>${xmlText(path)}</filename>\n    <filesize>${size}</filesize>\n`;
     if (times) {
       yield `    <mtime>${stamp(times.modified)}</mtime>\n    <ctime>${stamp(times.changed)}</ctime>\n    <atime>${stamp(times.accessed)}</atime>\n`;
     }
-    const types = chunks.map(({ algorithm }) => algorithm.toUpperCase());
+    const types = chunkLists(report).map(({ algorithm }) => algorithm.toUpperCase());
     yield* joined(runs(report, types));
     for (const algorithm of this.#algorithms) {
       const digest = digests[algorithm];

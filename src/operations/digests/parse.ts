@@ -81,7 +81,14 @@ function parserFor(text: string, hints: ListHints): ListParser | undefined {
 
 function pieces(list: DigestListSource): AsyncIterable<Uint8Array | string> {
   if (typeof list === 'string') return createReadStream(list, { highWaterMark: PIECE });
-  if (!(list instanceof Uint8Array)) return list;
+  if (!(list instanceof Uint8Array)) {
+    if (typeof list?.[Symbol.asyncIterator] === 'function') return list;
+    throw new DiskImageError(
+      'INVALID_ARGUMENT',
+      `list must be a path, bytes or a stream, not ${typeof list === 'object' ? '[object]' : String(list)}`,
+      { operation: 'hash' },
+    );
+  }
   return (async function* () {
     for (let at = 0; at < list.length; at += PIECE) yield list.subarray(at, at + PIECE);
   })();

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { ChunkDigests, HashOutcome, HashRequest } from '../hash.js';
 import type { HashAlgorithm } from '../hashAlgorithms.js';
 
-/** Everything that was digested of one file. */
+/** Everything that was digested of one file. What `hash` resolves to is one. */
 export interface DigestReport {
   path: string;
   /** Bytes of the file, or of the guest disk. */
@@ -13,11 +13,15 @@ export interface DigestReport {
   format?: string;
   /** Lower-case hexadecimal, by algorithm. */
   digests: HashOutcome['digests'];
-  /** One for every algorithm that chunks were digested with. */
-  chunks?: readonly ChunkDigests[];
+  /** Several when chunks were digested with several algorithms. */
+  chunks?: ChunkDigests | readonly ChunkDigests[];
   blkhash?: { algorithm: HashAlgorithm; blockSize: number; digest: string };
   /** Of the file, for DFXML. */
   times?: { modified: Date; changed: Date; accessed: Date };
+}
+
+export function chunkLists({ chunks = [] }: DigestReport): readonly ChunkDigests[] {
+  return 'algorithm' in chunks ? [chunks] : chunks;
 }
 
 export interface DigestPlan {

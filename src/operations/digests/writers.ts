@@ -4,7 +4,7 @@ import type { HashAlgorithm } from '../hashAlgorithms.js';
 import { chunkRows, eachOf, joined, pieceSuffix } from './chunkRows.js';
 import { DfxmlWriter } from './dfxmlWriter.js';
 import { escapedName, hashdeepName, pieceName } from './names.js';
-import type { DigestReport } from './report.js';
+import { chunkLists, type DigestReport } from './report.js';
 
 export type DigestFormat = 'plain' | 'hashdeep' | 'dfxml' | 'json';
 
@@ -85,7 +85,7 @@ class PlainWriter implements DigestWriter {
     if (report.blkhash) yield `${mark}${report.blkhash.digest}  ${whole.text}\n`;
     const piece = pieceName(report.path);
     const pieceMark = piece.escaped ? '\\' : '';
-    for (const chunks of report.chunks ?? []) {
+    for (const chunks of chunkLists(report)) {
       const rows = chunkRows({ ...report, chunks: [chunks] });
       yield* joined(
         eachOf(rows, (row) => `${pieceMark}${row.digests[0]}  ${piece.text}${pieceSuffix(row)}\n`),
@@ -134,7 +134,8 @@ class HashdeepWriter implements DigestWriter {
 
   *file(report: DigestReport): Generator<string> {
     const name = hashdeepName(report.path);
-    const { digests, chunks = [] } = report;
+    const { digests } = report;
+    const chunks = chunkLists(report);
     const whole = this.#algorithms.map((algorithm) => digests[algorithm]);
     if (!whole.includes(undefined)) yield `${report.size},${whole.join(',')},${name}\n`;
     const columns = this.#algorithms.map((algorithm) =>
@@ -168,7 +169,8 @@ class JsonWriter implements DigestWriter {
 
   *file(report: DigestReport): Generator<string> {
     yield this.#files++ === 0 ? '\n' : ',\n';
-    const { path, size, guest = false, format, digests, chunks = [], blkhash } = report;
+    const { path, size, guest = false, format, digests, blkhash } = report;
+    const chunks = chunkLists(report);
     const head = JSON.stringify({ filename: path, size, guest, format, ...digests, blkhash }, null, 4);
     const body = head.slice(0, -2).replaceAll('\n', '\n    ');
     yield `    ${body}`;
