@@ -43,7 +43,7 @@ export class Inputs {
   /** Bytes of real data in `raw`, about; and exactly in `dense`. */
   readonly dataBytes: number;
 
-  /** `dataBytes`: a power of two, at least 16 MiB. */
+  /** `dataBytes`: a power of two, at least 64 MiB. */
   constructor(folder: string, dataBytes: number) {
     this.folder = folder;
     this.dataBytes = dataBytes;

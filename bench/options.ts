@@ -27,7 +27,7 @@ export const USAGE = `usage: npm run bench[:full] -- [options]
   --full            all rows (bench:full); else those that together take some minutes
   --only WORD,...   rows with one of these words in their id, group or name
   --rounds N        counted rounds (default: 3, full 5)
-  --data SIZE       data in the inputs, a power of two from 16M (default: 256M, full 1G)
+  --data SIZE       data in the inputs, a power of two from 64M (default: 256M, full 1G)
   --folder DIR      where inputs and results lie (default: bench/work); inputs are kept for the next run
   --list            only name the rows
   --json FILE       write the report to FILE
@@ -74,8 +74,8 @@ export function parseOptions(words: readonly string[]): Options {
 function sizeOf(text: string): number {
   const [, number, unit] = /^(\d+)([MG])$/.exec(text) ?? [];
   const size = Number(number) * (unit === 'G' ? GiB : MiB);
-  if (!(size >= 16 * MiB && size <= 64 * GiB && Number.isInteger(Math.log2(size)))) {
-    throw new Error(`--data ${text}: not a power of two from 16M to 64G`);
+  if (!(size >= 64 * MiB && size <= 64 * GiB && Number.isInteger(Math.log2(size)))) {
+    throw new Error(`--data ${text}: not a power of two from 64M to 64G`);
   }
   return size;
 }

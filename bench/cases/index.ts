@@ -3,6 +3,7 @@ import { codecCases } from './codec.js';
 import { convertCases } from './convert.js';
 import { emptyCases } from './empty.js';
 import { instructionCases } from './instructions.js';
+import { kernelCases } from './kernels.js';
 import { md5Cases } from './md5.js';
 import { overlayCases } from './overlay.js';
 import { poolCases } from './pool.js';
@@ -15,6 +16,7 @@ import { startCases } from './start.js';
 export function entries(bench: Bench): Entry[] {
   return [
     ...md5Cases(bench),
+    ...kernelCases(bench),
     ...readingCases(bench),
     ...convertCases(bench),
     ...codecCases(bench),

@@ -16,6 +16,7 @@ const COLUMNS = [
   'ratio',
   'target',
   'rate',
+  'note',
   'cpu',
   'memory',
   'size',

@@ -1,5 +1,6 @@
 // Rows as a table, for terminals and for Markdown.
 import type { Check, Figures, Row } from './model.js';
+import type { Spread } from './statistics.js';
 import { bytes, digits, rate, seconds, times } from './units.js';
 
 interface Column {
@@ -18,7 +19,8 @@ export type ColumnName =
   | 'cpu'
   | 'memory'
   | 'size'
-  | 'rate';
+  | 'rate'
+  | 'note';
 
 const columns: Readonly<Record<ColumnName, Column>> = {
   what: {
@@ -36,7 +38,7 @@ const columns: Readonly<Record<ColumnName, Column>> = {
   ratio: {
     head: 'ratio',
     align: 'right',
-    cell: ({ ratio }) => (ratio ? `${times(ratio.median)} (${digits(ratio.min)}–${digits(ratio.max)})` : ''),
+    cell: ({ ratio }) => (ratio ? ratioText(ratio) : ''),
   },
   target: { head: 'target', align: 'left', cell: ({ checks }) => checks.map(checkText).join('; ') },
   cpu: { head: 'CPU', align: 'right', cell: (row) => pair(row, ({ cpu }) => cpu, seconds) },
@@ -51,6 +53,7 @@ const columns: Readonly<Record<ColumnName, Column>> = {
     cell: ({ sizes }) =>
       sizes ? `${bytes(sizes.ours)} / ${bytes(sizes.rival)} (${digits(sizes.ours / sizes.rival)}×)` : '',
   },
+  note: { head: 'note', align: 'left', cell: ({ note = '' }) => note },
   rate: {
     head: 'rate',
     align: 'right',
@@ -64,6 +67,10 @@ function time(figures: Figures | undefined, instructions?: number): string {
   const { median, min, max } = figures.wall;
   if (min === max) return seconds(median);
   return `${seconds(median)} (${digits((100 * (max - min)) / median)} %)`;
+}
+
+function ratioText({ median, min, max }: Spread): string {
+  return min === max ? times(median) : `${times(median)} (${digits(min)}–${digits(max)})`;
 }
 
 const count = (value: number): string =>
@@ -86,7 +93,7 @@ export function checkText({ kind, target, value, met }: Check): string {
   const mark = met ? '✓' : '✗';
   if (kind === 'ratio') return `≥ ${target} ${mark}`;
   if (kind === 'throughput') return `≥ ${rate(target)} ${mark} ${rate(value)}`;
-  if (kind === 'milliseconds') return `≤ ${target} ms ${mark} ${digits(value)}`;
+  if (kind === 'milliseconds') return `≤ ${Number(digits(target))} ms ${mark} ${digits(value)}`;
   if (kind === 'size') return `size ≤ ${target}× ${mark} ${digits(value)}`;
   return `memory ≤ ${bytes(target)} ${mark} ${bytes(value)}`;
 }

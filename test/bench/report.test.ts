@@ -5,6 +5,7 @@ import t from 'tap';
 import type { Row } from '#src/bench/model.js';
 import { checkText, markdownTable, textTable } from '#src/bench/table.js';
 import { codecRows } from '../../bench/cases/codec.js';
+import { kernelRows } from '../../bench/cases/kernels.js';
 import { rateChart, ratioChart } from '../../bench/report/chart.js';
 import { performancePart, readmePart, replacePart } from '../../bench/report/markdown.js';
 import type { Report } from '../../bench/report/report.js';
@@ -238,4 +239,39 @@ t.test('rows of the codec benchmark', async (t) => {
     ratio: { median: 20 },
     sizes: { ours: 104, rival: 100 },
   });
+});
+
+t.test('rows of the kernel benchmark', async (t) => {
+  const chunks = 'chunks of 1 MiB, 256 MiB';
+  const row = (kernel: string, what: string, megabytesPerSecond: number) => ({
+    kernel,
+    what,
+    bytes: 1e6,
+    megabytesPerSecond,
+    cyclesPerByte: 4.5,
+  });
+  const made = kernelRows({
+    choice: '',
+    openssl: '',
+    rows: [
+      row('openssl', 'one stream, 256 KiB', 700),
+      row('scalar', 'one stream, 256 KiB', 770),
+      row('avx512', '2 x 8 KiB, hot', 1400),
+      row('avx512', chunks, 12000),
+      row('avx2', '2 x 8 KiB, hot', 1100),
+      row('avx2', chunks, 5900),
+    ],
+  });
+  t.match(made, [
+    {
+      id: 'kernels-scalar-one stream, 256 KiB',
+      rival: 'OpenSSL in memory',
+      ratio: { median: 1.1 },
+      checks: [],
+    },
+    { id: 'kernels-avx512-2 x 8 KiB, hot', checks: [], note: '4.50 cycles/byte' },
+    { id: `kernels-avx512-${chunks}`, checks: [{ kind: 'throughput', target: 11e9, met: true }] },
+    { id: `kernels-avx2-${chunks}`, checks: [{ kind: 'throughput', target: 6e9, met: false }] },
+  ]);
+  t.equal(made.length, 4);
 });
