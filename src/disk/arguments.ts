@@ -17,6 +17,11 @@ export function requireString(value: unknown, what: string, operation: string): 
   if (typeof value !== 'string') throw wrong(what, 'a string', value, operation);
 }
 
+/** @throws INVALID_ARGUMENT unless `value` is a Buffer or another Uint8Array. */
+export function requireBuffer(value: unknown, what: string, operation: string): void {
+  if (!(value instanceof Uint8Array)) throw wrong(what, 'a Buffer or Uint8Array', value, operation);
+}
+
 /** @throws INVALID_ARGUMENT unless `value` is undefined or a function. */
 export function requireFunction(value: unknown, what: string, operation: string): void {
   if (value !== undefined && typeof value !== 'function') throw wrong(what, 'a function', value, operation);

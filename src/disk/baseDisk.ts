@@ -1,7 +1,7 @@
 // What formats need not write themselves: reading and streams, made from `map`.
 import type { Readable } from 'node:stream';
+import { requireBuffer } from './arguments.js';
 import type { Disk, DiskInfo, MapOptions, ReadStreamOptions } from './disk.js';
-import { DiskImageError } from './errors.js';
 import type { ExtentColumns } from './extents.js';
 import type { HostFile } from './hostFile.js';
 import { readInto } from './readInto.js';
@@ -20,12 +20,7 @@ export abstract class BaseDisk implements Disk {
   read(start: number, length: number): Promise<Buffer>;
   read<T extends Uint8Array>(start: number, into: T): Promise<T>;
   async read(start: number, wanted: number | Uint8Array): Promise<Uint8Array> {
-    if (typeof wanted !== 'number' && !(wanted instanceof Uint8Array)) {
-      throw new DiskImageError('INVALID_ARGUMENT', `read takes a length or a buffer, not ${wanted}`, {
-        path: this.path,
-        operation: 'read',
-      });
-    }
+    if (typeof wanted !== 'number') requireBuffer(wanted, 'what to read', 'read');
     requireReadable(this, start, typeof wanted === 'number' ? wanted : wanted.length);
     const buffer = typeof wanted === 'number' ? Buffer.allocUnsafe(wanted) : wanted;
     if (buffer.length > 0) await this.readChecked(buffer, start);

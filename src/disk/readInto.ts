@@ -2,6 +2,7 @@
 import type { Disk } from './disk.js';
 import { toDiskImageError } from './errors.js';
 import { ExtentColumns, Kind, NO_FILE } from './extents.js';
+import type { HostFile } from './hostFile.js';
 import { engineRead } from './view.js';
 
 /** Reads of this many bytes and more move off the JavaScript thread, into a job of the engine. */
@@ -52,9 +53,12 @@ async function readRows(columns: ExtentColumns, buffer: Uint8Array, start: numbe
   else if (reads.length > 1) await Promise.all(reads);
 }
 
-/** A cluster that the end of the file cuts short goes on with zeros. */
-async function readPart(columns: ExtentColumns, row: number, part: Uint8Array): Promise<void> {
-  const file = columns.files[columns.file[row]];
-  const got = await file.read(part, columns.offset[row]);
-  if (got < part.length) part.fill(0, got);
+function readPart(columns: ExtentColumns, row: number, part: Uint8Array): Promise<void> {
+  return readFilled(columns.files[columns.file[row]], part, columns.offset[row]);
+}
+
+/** Fills `buffer` from host byte `offset` on: a cluster that the end of the file cuts short goes on with zeros. */
+export async function readFilled(file: HostFile, buffer: Uint8Array, offset: number): Promise<void> {
+  const got = await file.read(buffer, offset);
+  if (got < buffer.length) buffer.fill(0, got);
 }

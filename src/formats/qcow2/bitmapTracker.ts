@@ -26,6 +26,8 @@ interface Tracked {
   readonly bitmap: Bitmap;
   /** By index in the bitmap table. */
   readonly chunks: Map<number, Chunk>;
+  /** On their way from the file. */
+  readonly loading: Map<number, Promise<Chunk>>;
 }
 
 /** The enabled (`auto`), consistent bitmaps of an image; the others do not follow writes. */
@@ -36,7 +38,7 @@ export class BitmapTracker {
 
   private constructor(core: ImageCore, bitmaps: readonly Bitmap[]) {
     this.#core = core;
-    this.#tracked = bitmaps.map((bitmap) => ({ bitmap, chunks: new Map() }));
+    this.#tracked = bitmaps.map((bitmap) => ({ bitmap, chunks: new Map(), loading: new Map() }));
   }
 
   /**
@@ -84,7 +86,7 @@ export class BitmapTracker {
           const before = pending;
           pending = (async () => {
             await before;
-            setBits(await this.#load(tracked, index), from, to);
+            setBits(await this.#loaded(tracked, index), from, to);
           })();
         }
         bit = stop;
@@ -107,7 +109,9 @@ export class BitmapTracker {
           chunk.offset = (await allocator.allocate(1)).offset;
           entries.push([bitmap.tableOffset + index * ENTRY_BYTES, chunk.offset]);
         }
-        await file.write(chunk.bits.subarray(0, header.clusterSize), chunk.offset);
+        // Bits that are set meanwhile make it changed again.
+        chunk.changed = false;
+        await file.write(Buffer.from(chunk.bits.subarray(0, header.clusterSize)), chunk.offset);
       }
     }
     await this.#core.publish(true);
@@ -117,14 +121,31 @@ export class BitmapTracker {
       await file.write(entry, at);
     }
     if (entries.length > 0) await file.sync();
-    for (const { chunks } of this.#tracked) chunks.clear();
+    for (const { chunks } of this.#tracked) {
+      for (const [index, chunk] of chunks) if (!chunk.changed) chunks.delete(index);
+    }
     if (!last) return;
     for (const { bitmap } of this.#tracked) await this.#writeFlags(bitmap, 0);
     await file.sync();
     this.#marking = false;
   }
 
-  async #load({ bitmap, chunks }: Tracked, index: number): Promise<Chunk> {
+  #loaded(tracked: Tracked, index: number): Promise<Chunk> {
+    const { chunks, loading } = tracked;
+    let chunk = loading.get(index);
+    if (!chunk) {
+      chunk = this.#load(tracked.bitmap, index)
+        .then((loaded) => {
+          chunks.set(index, loaded);
+          return loaded;
+        })
+        .finally(() => loading.delete(index));
+      loading.set(index, chunk);
+    }
+    return chunk;
+  }
+
+  async #load(bitmap: Bitmap, index: number): Promise<Chunk> {
     const { file, header } = this.#core;
     const at = bitmap.tableOffset + index * ENTRY_BYTES;
     const bad = (why: string) => corruptImage(file.path, `Bitmap '${bitmap.name}': ${why}`, at);
@@ -142,10 +163,7 @@ export class BitmapTracker {
     const bits = new Uint8Array(header.clusterSize);
     if (offset !== 0) await file.read(bits, offset);
     else if (entry === 1n) this.#setAll(bits, bitmap, index);
-    // Another change may have loaded it meanwhile, and set bits.
-    const loaded = chunks.get(index) ?? { bits, offset, changed: false };
-    chunks.set(index, loaded);
-    return loaded;
+    return { bits, offset, changed: false };
   }
 
   /** All bits of the disk; those past its end stay zero. */

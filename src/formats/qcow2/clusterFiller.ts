@@ -3,6 +3,7 @@ import type { Disk } from '../../disk/disk.js';
 import { ExtentColumns, Kind } from '../../disk/extents.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import { readInto } from '../../disk/readInto.js';
+import { WriteQueue } from '../../disk/writeQueue.js';
 import { ENGINE_WRITE_BYTES, writeWhole } from '../../disk/writeWhole.js';
 import type { Placement, Range, Step } from './clusterWriter.js';
 
@@ -16,23 +17,28 @@ const MAX_PIECE = 2 ** 30;
 export class ClusterFiller {
   readonly #disk: Pick<Disk, 'map' | 'path' | 'virtualSize'>;
   readonly #file: HostFile;
+  readonly #queue: WriteQueue;
 
   /** @param disk what the clusters hold now, backing chain included; `file` is where they go */
   constructor(disk: Pick<Disk, 'map' | 'path' | 'virtualSize'>, file: HostFile) {
     this.#disk = disk;
     this.#file = file;
+    this.#queue = new WriteQueue(file);
   }
 
   /** Writes `buffer`, which begins at guest byte `start`, as the steps say, and what belongs around it. */
-  async put(steps: readonly Step[], buffer: Uint8Array, start: number): Promise<void> {
+  put(steps: readonly Step[], buffer: Uint8Array, start: number): Promise<void> {
+    const [step] = steps;
+    if (steps.length > 1 || step.to - step.from >= ENGINE_WRITE_BYTES)
+      return this.#putMany(steps, buffer, start);
+    const bytes = buffer.subarray(step.from - start, step.to - start);
+    const { placement } = step;
+    if (!placement || placement.fills.length === 0) return this.#queue.write(bytes, step.host);
+    return this.#putWithin(step, placement, bytes);
+  }
+
+  async #putMany(steps: readonly Step[], buffer: Uint8Array, start: number): Promise<void> {
     const bytes = (step: Step) => buffer.subarray(step.from - start, step.to - start);
-    if (steps.length === 1 && steps[0].to - steps[0].from < ENGINE_WRITE_BYTES) {
-      const [step] = steps;
-      const { placement } = step;
-      if (!placement || placement.fills.length === 0) await this.#file.write(bytes(step), step.host);
-      else await this.#putWithin(step, placement, bytes(step));
-      return;
-    }
     const from = steps[0].from;
     const to = steps.at(-1)!.to;
     if (to - from < ENGINE_WRITE_BYTES && steps.length <= MAX_WRITES) {
@@ -67,7 +73,7 @@ export class ClusterFiller {
   /** One write of new and old content together, where that is little. */
   async #putWithin(step: Step, placement: Placement, bytes: Uint8Array): Promise<void> {
     const fills = await this.#contentOf(placement);
-    if (fills.length === 0) return this.#file.write(bytes, step.host);
+    if (fills.length === 0) return this.#queue.write(bytes, step.host);
     const from = Math.min(step.from, fills[0].from);
     const to = Math.max(step.to, fills.at(-1)!.to);
     if (to - from > MERGE_BYTES) {
@@ -80,7 +86,7 @@ export class ClusterFiller {
     const whole = Buffer.alloc(to - from);
     for (const range of fills) await this.#readOld(whole.subarray(range.from - from, range.to - from), range);
     whole.set(bytes, step.from - from);
-    await this.#file.write(whole, placement.host + (from - placement.guest));
+    await this.#queue.write(whole, placement.host + (from - placement.guest));
   }
 
   async #putAll(steps: readonly Step[], buffer: Uint8Array): Promise<void> {

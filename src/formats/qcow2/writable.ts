@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { requireRange } from '../../disk/arguments.js';
+import { requireBuffer, requireRange } from '../../disk/arguments.js';
 import type { ResizeOptions, WritableDisk, WriteStreamOptions, ZeroOptions } from '../../disk/disk.js';
 import { DiskImageError } from '../../disk/errors.js';
 import { type ExtentColumns, Kind } from '../../disk/extents.js';
@@ -8,6 +8,7 @@ import type { HostFile } from '../../disk/hostFile.js';
 import { Mutex } from '../../disk/mutex.js';
 import { alignDown, alignUp } from '../../disk/offsets.js';
 import { RangeLock } from '../../disk/rangeLock.js';
+import { readFilled } from '../../disk/readInto.js';
 import { requireResize } from '../../disk/resizeRules.js';
 import { createWriteStream } from '../../disk/writeStream.js';
 import { BitmapTracker } from './bitmapTracker.js';
@@ -25,6 +26,8 @@ import { WritableL2Cache } from './writableL2Cache.js';
 
 /** Zeros written at a time where only bytes can express them. */
 const ZERO_CHUNK = 2 ** 20;
+/** Reads up to this size skip the map where one piece of the file has it all. */
+const SMALL_READ = 2 ** 20;
 const EVERYTHING = Number.MAX_SAFE_INTEGER;
 
 /**
@@ -118,16 +121,11 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   }
 
   protected override readChecked(buffer: Uint8Array, start: number): Promise<void> {
-    return this.#requests.run(start, start + buffer.length, false, () => super.readChecked(buffer, start));
+    return this.#requests.run(start, start + buffer.length, false, () => this.#read(buffer, start));
   }
 
   async write(buffer: Uint8Array, start: number): Promise<void> {
-    if (!(buffer instanceof Uint8Array)) {
-      throw new DiskImageError('INVALID_ARGUMENT', `write takes a Buffer or Uint8Array, not ${buffer}`, {
-        path: this.path,
-        operation: 'write',
-      });
-    }
+    requireBuffer(buffer, 'the bytes to write', 'write');
     await this.#change(start, buffer.length, () => this.#write(buffer, start));
   }
 
@@ -249,20 +247,38 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
     }
   }
 
-  async #write(buffer: Uint8Array, start: number): Promise<void> {
+  #read(buffer: Uint8Array, start: number): Promise<void> {
+    const end = start + buffer.length;
+    const { tables } = this.core;
+    const table = end <= this.#groupEnd(start) ? tables.peek(tables.group(start)) : undefined;
+    const steps = table && this.#writer.inPlace(table, start, end);
+    if (steps?.length !== 1 || buffer.length > SMALL_READ) return super.readChecked(buffer, start);
+    return readFilled(this.core.dataFile, buffer, steps[0].host);
+  }
+
+  #write(buffer: Uint8Array, start: number): Promise<void> {
     const end = start + buffer.length;
     if (end <= this.#groupEnd(start)) return this.#writeGroup(buffer, start, end);
+    return this.#writeGroups(buffer, start, end);
+  }
+
+  async #writeGroups(buffer: Uint8Array, start: number, end: number): Promise<void> {
     for (const [at, stop] of this.#groups(start, end)) {
       await this.#writeGroup(buffer.subarray(at - start, stop - start), at, stop);
     }
   }
 
   /** Guest bytes [start, end) of one L2 table. */
-  async #writeGroup(buffer: Uint8Array, start: number, end: number): Promise<void> {
+  #writeGroup(buffer: Uint8Array, start: number, end: number): Promise<void> {
     const { tables } = this.core;
     const table = tables.peek(tables.group(start));
     const inPlace = table && this.#writer.inPlace(table, start, end);
     if (inPlace) return this.#filler.put(inPlace, buffer, start);
+    return this.#writeNew(buffer, start, end);
+  }
+
+  /** The same where some clusters need new places, or nobody knows yet. */
+  async #writeNew(buffer: Uint8Array, start: number, end: number): Promise<void> {
     const steps = await this.#metadata.run(() => this.#writer.plan(start, end));
     try {
       await this.#filler.put(steps, buffer, start);

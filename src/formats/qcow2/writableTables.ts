@@ -63,7 +63,12 @@ export class WritableTables {
     // A table that a snapshot shares, or none: a new one, which takes the old one's entries over.
     const old = offset === 0 ? this.#empty : await l2.get(offset);
     const run = await this.#allocator.allocate(1);
-    await this.#allocator.reach();
+    try {
+      await this.#allocator.reach();
+    } catch (error) {
+      await this.#allocator.cancel(run);
+      throw error;
+    }
     const words = Uint32Array.from(old);
     l2.tables.create(run.offset, words);
     if (offset !== 0) this.#allocator.free(offset, header.clusterSize);

@@ -1,12 +1,14 @@
 import type { Writable } from 'node:stream';
-import { requireRange } from '../../disk/arguments.js';
+import { requireBuffer, requireRange } from '../../disk/arguments.js';
 import { JobControl } from '../../disk/control.js';
 import type { ResizeOptions, WritableDisk, WriteStreamOptions } from '../../disk/disk.js';
 import { type ExtentColumns, Kind } from '../../disk/extents.js';
+import type { HostFile } from '../../disk/hostFile.js';
 import { RangeLock } from '../../disk/rangeLock.js';
 import { requireResize } from '../../disk/resizeRules.js';
+import { WriteQueue } from '../../disk/writeQueue.js';
 import { createWriteStream } from '../../disk/writeStream.js';
-import { writeWhole } from '../../disk/writeWhole.js';
+import { ENGINE_WRITE_BYTES, writeWhole } from '../../disk/writeWhole.js';
 import { RawDisk } from './disk.js';
 import { resizeRaw } from './resize.js';
 
@@ -14,15 +16,26 @@ import { resizeRaw } from './resize.js';
 export class WritableRawDisk extends RawDisk implements WritableDisk {
   readonly flushDue = false;
   readonly #requests = new RangeLock();
+  readonly #queue: WriteQueue;
   #written = false;
   #closed: Promise<void> | undefined;
+
+  constructor(file: HostFile) {
+    super(file);
+    this.#queue = new WriteQueue(file);
+  }
 
   protected override readChecked(buffer: Uint8Array, start: number): Promise<void> {
     return this.#requests.run(start, start + buffer.length, false, () => super.readChecked(buffer, start));
   }
 
-  write(buffer: Uint8Array, start: number): Promise<void> {
-    return this.#change(start, buffer.length, () => writeWhole(this.file, buffer, start));
+  async write(buffer: Uint8Array, start: number): Promise<void> {
+    requireBuffer(buffer, 'the bytes to write', 'write');
+    await this.#change(start, buffer.length, () =>
+      buffer.length < ENGINE_WRITE_BYTES
+        ? this.#queue.write(buffer, start)
+        : writeWhole(this.file, buffer, start),
+    );
   }
 
   zero(start: number, length: number): Promise<void> {
