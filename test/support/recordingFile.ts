@@ -36,7 +36,9 @@ export class RecordingFile {
     return this.#file.identity;
   }
 
-  readonly isBlockDevice = false;
+  get isBlockDevice(): boolean {
+    return false;
+  }
 
   read(buffer: Uint8Array, offset: number): Promise<number> {
     return this.#file.read(buffer, offset);

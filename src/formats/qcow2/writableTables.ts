@@ -76,10 +76,10 @@ export class WritableTables {
     return { words, index, offset: run.offset };
   }
 
-  /** Lets L1 entry `index` point to a table of the active layer's own at `offset`, 0 = to none. */
-  setL1(index: number, offset: number): void {
+  /** Lets L1 entry `index` point to a table at `offset`, 0 = to none. `copied`: the active layer's own, refcount 1. */
+  setL1(index: number, offset: number, copied = offset !== 0): void {
     const { l1 } = this.#core;
-    const [hi, lo] = entryWords(offset, offset !== 0);
+    const [hi, lo] = entryWords(offset, copied);
     l1.words[2 * index] = hi;
     l1.words[2 * index + 1] = lo;
     this.#l1Changed.add(index);

@@ -1,6 +1,6 @@
 // Storage that fails, tables that are full, images that contradict themselves: what was refused has changed nothing, and
 // what failed left a sound image.
-import { copyFileSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { copyFileSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { DiskImageError } from '#src/disk/errors.js';
@@ -38,9 +38,20 @@ class FailingFile extends RecordingFile {
   }
 }
 
+/** A file of fixed size, as a block device is. */
+class DeviceFile extends RecordingFile {
+  override get isBlockDevice(): boolean {
+    return true;
+  }
+}
+
 async function openFailing(image: string): Promise<{ file: FailingFile; disk: WritableQcow2Disk }> {
   const file = new FailingFile(await HostFile.open(image, { write: true }));
-  const disk = await openWritableQcow2(file as unknown as HostFile, {
+  return { file, disk: await openOn(file) };
+}
+
+function openOn(file: RecordingFile): Promise<WritableQcow2Disk> {
+  return openWritableQcow2(file as unknown as HostFile, {
     limits: resolveLimits(),
     gate: likeQemu,
     chain: true,
@@ -51,7 +62,6 @@ async function openFailing(image: string): Promise<{ file: FailingFile; disk: Wr
     openBacking: () => Promise.reject(new RangeError('no backing file here')),
     openDataFile: () => Promise.reject(new RangeError('no data file here')),
   });
-  return { file, disk };
 }
 
 t.test('storage that is full: the write fails, what is there stays, and later writes succeed', async (t) => {
@@ -88,6 +98,31 @@ t.test('a sync that fails: nothing is published any more', async (t) => {
   await disk.close();
   t.equal(digest(image), before);
   qemuIo(image, 'qcow2', 'read -P 9 0 64k', 'read -P 0 1M 1M');
+});
+
+t.test('a device that is full: refused before it is passed, and freed clusters are used again', async (t) => {
+  const dir = t.testdir();
+  const image = join(dir, 'image.qcow2');
+  const SIZE = 4 * MiB + 512;
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=16k', image, '8M');
+  // What lay on the device before is not zeros.
+  writeFileSync(image, Buffer.concat([readFileSync(image), Buffer.alloc(SIZE, 0xee)]).subarray(0, SIZE));
+  const disk = await openOn(new DeviceFile(await HostFile.open(image, { write: true })));
+  let at = 0;
+  const full = (async () => {
+    for (; at < 8 * MiB; at += 16_384) await disk.write(Buffer.alloc(1000, 1), at);
+  })();
+  const error = await failsWith(t, full, 'IO', `${SIZE} bytes has no room`);
+  t.equal(error.errno, 'ENOSPC');
+  t.ok(at > 3.5 * MiB, `${at} bytes were mapped`);
+  await disk.discard(MiB, MiB);
+  await disk.flush();
+  await disk.write(Buffer.alloc(1000, 2), 7 * MiB);
+  await disk.close();
+  t.equal(readFileSync(image).length, SIZE);
+  t.match(qemuImg('check', '-f', 'qcow2', image), 'No errors');
+  qemuIo(image, 'qcow2', 'read -P 1 0 1000', 'read -P 0 1000 15384', 'read -P 0 1M 1M', 'read -P 2 7M 1000');
+  qemuIo(image, 'qcow2', `read -P 0 ${7 * MiB + 1000} 15384`, `read -P 0 ${at} 16384`);
 });
 
 t.test('a refcount table that may not grow: refused before anything changes', async (t) => {
