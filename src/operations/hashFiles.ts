@@ -3,7 +3,7 @@ import { JobControl } from '../disk/control.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { type HashOutcome, type HashRequest, hash } from './hash.js';
 import { checkHashRequest } from './hashRules.js';
-import { type Job, type JobSettings, runJob } from './job.js';
+import { type Effort, type Job, type JobSettings, runJob } from './job.js';
 
 /** What became of one file: `outcome` or `error`. */
 export interface HashedFile {
@@ -33,28 +33,37 @@ export function hashFiles(
     job.control.total = files.length;
     const report = new InOrder(files.length, settings.onFile);
     let next = 0;
+    const lanes = Math.min(job.threads, files.length);
+    const effort = shareOf(settings, lanes);
     const lane = async () => {
       while (next < files.length) {
         const index = next++;
-        report.done(index, await hashOne(files[index], job));
+        report.done(index, await hashOne(files[index], effort, job));
         job.control.advance(1);
       }
     };
-    const lanes = Array.from({ length: Math.min(job.threads, files.length) }, lane);
     // All lanes are over when this is.
-    const failed = (await Promise.allSettled(lanes)).find((one) => one.status === 'rejected');
+    const failed = (await Promise.allSettled(Array.from({ length: lanes }, lane))).find(
+      (one) => one.status === 'rejected',
+    );
     if (failed) throw failed.reason;
     return report.files;
   });
 }
 
-async function hashOne(request: HashRequest, job: Job): Promise<HashedFile> {
+/** Each lane's part of the rate; together they stay below it. */
+function shareOf({ bytesPerSecond, ioPriority, niceness }: Effort, lanes: number): Effort {
+  const part = bytesPerSecond && Math.max(1, Math.floor(bytesPerSecond / lanes));
+  return { bytesPerSecond: part, ioPriority, niceness };
+}
+
+async function hashOne(request: HashRequest, effort: Effort, job: Job): Promise<HashedFile> {
   const { path } = request;
   job.throwIfCancelled();
   const control = new JobControl();
   const watch = setInterval(() => job.control.cancelled && control.cancel(), 20);
   try {
-    return { path, outcome: await hash(request, { threads: 1, control }) };
+    return { path, outcome: await hash(request, { ...effort, threads: 1, control }) };
   } catch (error) {
     job.throwIfCancelled();
     return { path, error: toDiskImageError(error, { path, operation: 'hash' }) };
