@@ -1,6 +1,6 @@
 import { DiskImageError } from '../disk/errors.js';
 import type { MapEntry } from '../operations/map.js';
-import { map } from '../operations/map.js';
+import { mapBatches } from '../operations/map.js';
 import type { CliContext } from './context.js';
 import { CliError } from './errors.js';
 import { openErrorOf, resolveOperand } from './operand.js';
@@ -50,9 +50,9 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   const lines = new Lines(ctx, human, start);
   try {
     const range = { start: bounded(start), length: length === undefined ? undefined : bounded(length) };
-    for await (const entry of map({ ...operand, ...range })) {
+    for await (const batch of mapBatches({ ...operand, ...range })) {
       if (ctx.signal.aborted) throw new DiskImageError('CANCELLED', 'map was cancelled');
-      lines.add(entry);
+      for (const entry of batch) lines.add(entry);
     }
   } catch (error) {
     if (error instanceof CliError) lines.flush();

@@ -2,6 +2,7 @@ import { requireObject } from '../disk/arguments.js';
 import type { Disk } from '../disk/disk.js';
 import { type ExtentColumns, Kind } from '../disk/extents.js';
 import { alignDown } from '../disk/offsets.js';
+import { storedRows } from '../disk/storedRows.js';
 import { nativeBatch } from '../disk/view.js';
 import { Batches, type BatchLimits, type MapBatch } from './batches.js';
 import { statusMismatch } from './compareStatus.js';
@@ -113,8 +114,8 @@ async function contentMismatch(
 ): Promise<number | undefined> {
   const segment = segmentSize([first, second]);
   const limits: BatchLimits = { alignment: segment, data: MAX_BATCH_DATA, span: MAX_BATCH_SPAN };
-  const left = new Batches(zeroAfter(first), limits, end);
-  const right = new Batches(zeroAfter(second), limits, end);
+  const left = new Batches(zeroAfter(await storedRows(first)), limits, end);
+  const right = new Batches(zeroAfter(await storedRows(second)), limits, end);
   let found: number | undefined;
   await runTransfer<PairBatch>(job, {
     options: {
@@ -153,7 +154,7 @@ async function nextPair(left: Batches, right: Batches): Promise<PairBatch | unde
   return { columns, other, start: a.start, end: b.end };
 }
 
-function zeroAfter(disk: Disk): GuestMap {
+function zeroAfter(disk: GuestMap): GuestMap {
   return {
     virtualSize: disk.virtualSize,
     async map(into, start, end) {

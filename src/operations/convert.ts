@@ -4,6 +4,7 @@ import type { ConvertTarget, CreateOptions, TargetRequest } from '../disk/format
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import { type Limits, resolveLimits } from '../disk/limits.js';
+import { storedRows } from '../disk/storedRows.js';
 import { openBackingFor, openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { Batches } from './batches.js';
@@ -102,7 +103,7 @@ async function convertDisks(
   sources: readonly Disk[],
   job: Job,
 ): Promise<ConvertOutcome> {
-  const whole = new Concatenation(sources);
+  const whole = new Concatenation(await Promise.all(sources.map(storedRows)));
   job.control.total = whole.virtualSize;
   const planned = hasBacking(request) && !request.noCreate ? await newBackingSize(request) : undefined;
   const { target, disk } = await openTarget(request, whole.virtualSize, job);

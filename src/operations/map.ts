@@ -40,18 +40,27 @@ export interface MapEntry {
  * @throws INVALID_ARGUMENT for numbers that are no bytes; what opening throws.
  */
 export async function* map(request: MapRequest): AsyncGenerator<MapEntry> {
+  for await (const entries of mapBatches(request)) yield* entries;
+}
+
+/** The same some thousands at a time: one wait for all of them instead of one each. */
+export async function* mapBatches(request: MapRequest): AsyncGenerator<MapEntry[]> {
   const disk = await openSource(request);
   try {
     const [start, end] = mapRange(request, disk);
     let current: MapEntry | undefined;
-    for await (const entry of statusEntries(disk, start, end)) {
-      if (current && continues(current, entry)) current.length += entry.length;
-      else {
-        if (current) yield current;
-        current = entry;
+    for await (const batch of statusBatches(disk, start, end)) {
+      const merged: MapEntry[] = [];
+      for (const entry of batch) {
+        if (current && continues(current, entry)) current.length += entry.length;
+        else {
+          if (current) merged.push(current);
+          current = entry;
+        }
       }
+      if (merged.length > 0) yield merged;
     }
-    if (current) yield current;
+    if (current) yield [current];
   } finally {
     await disk.close();
   }
@@ -64,8 +73,8 @@ export function mapAll(request: MapRequest, settings: JobSettings = {}): Promise
 
 async function collect(request: MapRequest, job: Job): Promise<MapEntry[]> {
   const entries: MapEntry[] = [];
-  for await (const entry of map(request)) {
-    entries.push(entry);
+  for await (const batch of mapBatches(request)) {
+    for (const entry of batch) entries.push(entry);
     job.throwIfCancelled();
   }
   return entries;
@@ -73,20 +82,26 @@ async function collect(request: MapRequest, job: Job): Promise<MapEntry[]> {
 
 /** Map entries of an open disk as its layers tell them, unmerged. */
 export async function* statusEntries(disk: Disk, start: number, end: number): AsyncGenerator<MapEntry> {
+  for await (const batch of statusBatches(disk, start, end)) yield* batch;
+}
+
+async function* statusBatches(disk: Disk, start: number, end: number): AsyncGenerator<MapEntry[]> {
   const chain = layers(disk);
   const recurses: (boolean | undefined)[] = [];
   for await (const columns of extentBatches(disk, start, end)) {
+    const batch: MapEntry[] = [];
     for (let row = 0; row < columns.count; row++) {
       const entry = toEntry(columns, row);
       const depth = entry.depth;
       if (columns.kind[row] !== Kind.data) {
-        yield entry;
+        batch.push(entry);
         continue;
       }
       recurses[depth] ??= (await chain[depth].metadataPreallocated?.()) ?? false;
-      if (recurses[depth]) yield* intoFile(entry, columns.files[columns.file[row]].fd);
-      else yield entry;
+      if (!recurses[depth]) batch.push(entry);
+      else for (const part of intoFile(entry, columns.files[columns.file[row]].fd)) batch.push(part);
     }
+    yield batch;
   }
 }
 

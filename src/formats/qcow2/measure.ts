@@ -5,6 +5,7 @@ import { DiskImageError } from '../../disk/errors.js';
 import { ExtentColumns, Kind } from '../../disk/extents.js';
 import type { MeasureRequest, MeasureResult } from '../../disk/format.js';
 import { alignUp, divideUp } from '../../disk/offsets.js';
+import { storedRows } from '../../disk/storedRows.js';
 import { invalid } from '../optionText.js';
 import { MAX_L1_BYTES } from './layout.js';
 import { checkQcow2Options, parseQcow2Options, type Qcow2Options } from './options.js';
@@ -70,6 +71,7 @@ function tooLarge(path: string): DiskImageError {
 /** Bytes of the clusters that hold any data of the whole chain. */
 async function dataClusters(source: Disk, clusterSize: number, control: JobControl): Promise<number> {
   const columns = new ExtentColumns();
+  const stored = await storedRows(source);
   const size = source.virtualSize;
   control.total = size;
   let counted = 0;
@@ -83,7 +85,7 @@ async function dataClusters(source: Disk, clusterSize: number, control: JobContr
       });
     }
     columns.clear();
-    const next = await source.map(columns, at, size);
+    const next = await stored.map(columns, at, size);
     for (let row = 0; row < columns.count; row++) {
       if (columns.kind[row] < Kind.data) continue;
       const stop = alignUp(columns.start[row] + columns.length[row], clusterSize);

@@ -18,6 +18,7 @@ export async function detectMetadataPreallocation(file: HostFile, header: Qcow2H
   const perBlock = refcountsPerBlock(clusterSize, refcountOrder);
   const refcount = refcountGetter(refcountOrder);
   const tableBytes = Math.min(header.refcountTableClusters * clusterSize, divideUp(clusters, perBlock) * 8);
+  if (header.refcountTableOffset + tableBytes > file.size) return false;
   const table = await file.readExact(header.refcountTableOffset, tableBytes, 'Refcount table');
   let used = 0;
   for (let entry = 0; entry * 8 < table.length && used < threshold; entry++) {
