@@ -1,6 +1,5 @@
 #include "transfer/digest_lane.h"
 
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -19,20 +18,18 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kLong = 64U << 10;
 /// A read() into memory that the digest then finds in the cache.
 constexpr size_t kReadPiece = 64U << 10;
+/// Of a window. Each lane begins some cache lines ahead of the one before: chunks that lie a power of two
+/// apart would meet in the same few sets of the cache.
+constexpr size_t kMapPiece = 64U << 10;
+constexpr size_t kSkew = 5 * size_t{64};
 
 }  // namespace
 
 const uint8_t* MapWindow(FaultArea& area, size_t index, int fd, uint64_t offset, uint64_t length) {
   struct stat info {};
   if (fstat(fd, &info) != 0 || static_cast<uint64_t>(info.st_size) < offset + length) return nullptr;
-  const uint8_t* const data = area.Map(index, fd, offset, static_cast<size_t>(length));
-#ifdef MADV_POPULATE_READ
-  // One call instead of a fault per 16 pages. What it cannot have shows when it is touched.
-  if (data != nullptr) {
-    madvise(const_cast<uint8_t*>(data), static_cast<size_t>(length), MADV_POPULATE_READ);
-  }
-#endif
-  return data;
+  // Not populated: a fault maps 16 pages at a time, which is cheaper than MADV_POPULATE_READ's walk over all.
+  return area.Map(index, fd, offset, static_cast<size_t>(length));
 }
 
 void DigestLane::Begin(const UnitPart& part) {
@@ -85,7 +82,7 @@ Status DigestLane::Next(const LaneContext& context, Task& task, const uint8_t** 
       if (rest >= kLong) BASECOW_TRY(Window(context, source, *row, data, length));
       if (*data == nullptr) {
         BASECOW_TRY(Room());
-        *data = ReadDirectInto(source, *row, at_, at_ + *length, buffer_.data());
+        *data = ReadDirectInto(context.control, source, *row, at_, at_ + *length, buffer_.data());
       }
       if (*data == nullptr) {
         *length = std::min(*length, kReadPiece);
@@ -150,9 +147,11 @@ Status DigestLane::Window(const LaneContext& context, const Source& source, cons
     window_begin_ = begin;
     window_end_ = begin + bytes;
   }
-  *length = static_cast<size_t>(std::min<uint64_t>(*length, window_end_ - host));
+  const size_t skew = at_ == part_.from ? window_ * kSkew : 0;
+  *length = static_cast<size_t>(std::min<uint64_t>(std::min(*length, kMapPiece - skew), window_end_ - host));
   *data = window_data_ + (host - window_begin_);
   mapped_ = true;
+  context.control.Pace(*length);
   return before_.CopyFrom(state);
 }
 

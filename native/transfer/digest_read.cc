@@ -17,8 +17,8 @@ bool Cached(int fd, uint64_t offset) {
 
 }  // namespace
 
-const uint8_t* ReadDirectInto(const Source& source, const Row& row, uint64_t from, uint64_t to,
-                              uint8_t* buffer) {
+const uint8_t* ReadDirectInto(const Control& control, const Source& source, const Row& row, uint64_t from,
+                              uint64_t to, uint8_t* buffer) {
   if (row.kind != Kind::kData) return nullptr;
   const SourceFile& file = source.files[row.file];
   if (file.traits.direct == nullptr) return nullptr;
@@ -26,6 +26,7 @@ const uint8_t* ReadDirectInto(const Source& source, const Row& row, uint64_t fro
   const uint64_t begin = host & ~kMask;
   const uint64_t wanted = host + (to - from) - begin;
   const uint64_t length = (wanted + kMask) & ~kMask;
+  control.Pace(to - from);
   size_t got = 0;
   // A read that ends at the end of the file is short by less than the alignment; what is missing beyond that,
   // or fails, is read again by the Reader.
@@ -35,11 +36,12 @@ const uint8_t* ReadDirectInto(const Source& source, const Row& row, uint64_t fro
   return got < wanted ? nullptr : buffer + (host - begin);
 }
 
-bool ReadDirect(const Source& source, const Row& row, uint64_t from, uint64_t to, uint8_t* out) {
+bool ReadDirect(const Control& control, const Source& source, const Row& row, uint64_t from, uint64_t to,
+                uint8_t* out) {
   if (row.kind != Kind::kData) return false;
   const uint64_t host = row.offset + (from - row.start);
   if ((host & kMask) != 0 || (reinterpret_cast<uintptr_t>(out) & kMask) != 0) return false;
-  return ReadDirectInto(source, row, from, to, out) != nullptr;
+  return ReadDirectInto(control, source, row, from, to, out) != nullptr;
 }
 
 void ReadAhead(int fd, uint64_t offset, uint64_t length) {

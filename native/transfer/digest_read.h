@@ -2,6 +2,7 @@
 // cannot do the Reader does, which also knows every error's sentence.
 #pragma once
 
+#include "transfer/control.h"
 #include "transfer/plan.h"
 
 namespace basecow {
@@ -9,12 +10,13 @@ namespace basecow {
 /// Guest [from, to) of a data row into `out`, past the page cache, when the file is open for that and places
 /// and memory are aligned; `out` has room up to the next multiple of kDirectAlignment. False = nothing is
 /// read.
-bool ReadDirect(const Source& source, const Row& row, uint64_t from, uint64_t to, uint8_t* out);
+bool ReadDirect(const Control& control, const Source& source, const Row& row, uint64_t from, uint64_t to,
+                uint8_t* out);
 
 /// As ReadDirect for any place: `buffer` is aligned and holds `to - from` and twice kDirectAlignment. nullptr
 /// = nothing is read, else where the bytes are in it.
-const uint8_t* ReadDirectInto(const Source& source, const Row& row, uint64_t from, uint64_t to,
-                              uint8_t* buffer);
+const uint8_t* ReadDirectInto(const Control& control, const Source& source, const Row& row, uint64_t from,
+                              uint64_t to, uint8_t* buffer);
 
 /// Starts reading [offset, offset + length) into the page cache, unless its ends are there already.
 void ReadAhead(int fd, uint64_t offset, uint64_t length);

@@ -62,7 +62,7 @@ Status DigestSink::Process(Worker& worker, Task& task) {
         if (buffer == nullptr) buffer = worker.Main();
         if (buffer == nullptr) return Status::System(ENOMEM, "malloc", {});
         uint8_t* const out = buffer + (from - task.start);
-        if (ReadDirect(source, *row, from, to, out)) return Status::Ok();
+        if (ReadDirect(worker.control(), source, *row, from, to, out)) return Status::Ok();
         return worker.reader.Read(source, static_cast<size_t>(row - source.rows.data()), from, to, out, task);
       }));
   for (const std::unique_ptr<DigestStream>& stream : streams_) {

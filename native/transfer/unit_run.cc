@@ -9,7 +9,7 @@ namespace basecow {
 
 namespace {
 
-/// Small units digested in one go: as many as fill the widest kernel.
+/// Small units loaded in one go: as many as fill the lanes.
 constexpr uint64_t kBlock = kUnitLanes * kSmallUnit;
 /// A window costs some calls; below this read() is as cheap.
 constexpr uint64_t kLeastWindow = 64U << 10;
@@ -39,6 +39,7 @@ Status UnitRun::Run(Task& task) {
   // Gaps between stretches are nobody's progress, and what is, is told as it is made.
   task.reported = task.end - task.start;
   if (task.zeros) return Zeros(task, first);
+  if (!area_.reserved()) area_.Reserve(kUnitLanes + 1, kBlock + kPage);
   Status status = Sort(task, first);
   if (status.ok()) status = Long(task);
   // Descriptors may be closed when the batch is done; files must not be kept open by windows.
@@ -128,8 +129,7 @@ Status UnitRun::DigestBlock(Task& task) {
     BASECOW_TRY(LoadBlock(task, may_map, &mapped));
     const uint8_t* at = block_data_;
     if (shared_.is_md5) {
-      uint8_t digests[64][kMd5Bytes];
-      // A few at a time: the places of the digests need not follow one another.
+      uint8_t digests[kUnitLanes][kMd5Bytes];
       for (size_t i = 0; i < block_.size(); i += std::size(digests)) {
         const size_t some = std::min(std::size(digests), block_.size() - i);
         messages_.clear();
@@ -177,7 +177,7 @@ Status UnitRun::LoadBlock(Task& task, bool may_map, bool* mapped) {
     const uint64_t host = row->offset + (front.from - row->start);
     const uint64_t skip = host % kPage;
     if (file.traits.direct != nullptr) {
-      block_data_ = ReadDirectInto(source, *row, front.from, end, memory_.data());
+      block_data_ = ReadDirectInto(context_.control, source, *row, front.from, end, memory_.data());
       if (block_data_ != nullptr) return Status::Ok();
     } else {
       ReadAhead(file.fd, host, std::min(row->end() - front.from, 2 * kBlock));
@@ -187,6 +187,7 @@ Status UnitRun::LoadBlock(Task& task, bool may_map, bool* mapped) {
       if (block_data_ != nullptr) {
         block_data_ += skip;
         *mapped = true;
+        context_.control.Pace(block_bytes_);
         return Status::Ok();
       }
     }
@@ -263,7 +264,6 @@ Status UnitRun::Long(Task& task) {
 
 Status UnitRun::Start(Task& /*task*/, DigestLane& lane) {
   const UnitPart& part = long_[next_++];
-  if (!area_.reserved()) area_.Reserve(kUnitLanes + 1, kBlock + kPage);
   lane.Begin(part);
   if (part.from == part.unit.start) return lane.state.Start(shared_.algorithm);
   bool failed = false;

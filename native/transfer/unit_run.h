@@ -11,10 +11,11 @@
 
 namespace basecow {
 
-/// Units digested side by side on a thread: what the widest kernel takes.
-inline constexpr size_t kUnitLanes = 32;
+/// Units digested side by side on a thread. More do not help: the streams get into each other's way in the
+/// cache.
+inline constexpr size_t kUnitLanes = 16;
 /// Units up to this long are gathered in memory and digested as a whole, bytes.
-inline constexpr uint64_t kSmallUnit = 64U << 10;
+inline constexpr uint64_t kSmallUnit = 256U << 10;
 
 class UnitRun : public WorkerScratch {
  public:
