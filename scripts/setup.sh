@@ -13,7 +13,8 @@ case $purpose in
   demo) required+=(qemu-utils:qemu-img e2fsprogs:mke2fs); optional+=(qemu-system-x86:qemu-system-x86_64) ;;
   test) required+=(qemu-utils:qemu-img qemu-system-x86:qemu-system-x86_64 xfsprogs:mkfs.xfs e2fsprogs:mke2fs
                    dosfstools:mkfs.vfat gdisk:sgdisk strace:strace
-                   hashdeep:md5deep bmap-tools:bmaptool libxml2-utils:xmllint zlib1g-dev:/usr/include/zlib.h) ;;
+                   hashdeep:md5deep bmap-tools:bmaptool libxml2-utils:xmllint zlib1g-dev:/usr/include/zlib.h
+                   g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ qemu-user:qemu-aarch64) ;;
   # Rivals that are missing are told as absent.
   bench) required+=(qemu-utils:qemu-img e2fsprogs:mke2fs)
          optional+=(hashdeep:md5deep openssl:openssl libnbd-bin:nbdcopy valgrind:valgrind xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs) ;;
