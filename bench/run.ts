@@ -118,8 +118,11 @@ async function judge(
   asked: readonly Entry[],
   options: Options,
 ): Promise<number> {
+  // Rows of a case are told apart by their rivals, those of other entries by more words.
   const belongs = (row: Row, entry: Entry): boolean =>
-    row.id === entry.id || row.id.startsWith(`${entry.id}/`) || row.id.startsWith(`${entry.id}-`);
+    row.id === entry.id ||
+    row.id.startsWith(`${entry.id}/`) ||
+    ('measure' in entry && row.id.startsWith(`${entry.id}-`));
   const compared = (rows: readonly Row[]) =>
     changes(baseline.rows, rows, (row) => asked.some((entry) => belongs(row, entry)));
   let list = compared(report.rows);
