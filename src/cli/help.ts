@@ -59,6 +59,19 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ...OUTPUT,
     ],
   },
+  commit: {
+    usage: '[-f FMT | --image-opts] [-t CACHE] [-b BASE] [-d] [-r RATE] [-p] [-q] FILE',
+    about: 'Puts what an overlay holds into its backing file, and empties the overlay.',
+    options: [
+      ['-f, --format FMT', 'format of FILE (default: probed)'],
+      ['--image-opts', 'FILE is driver=FMT,file.filename=PATH'],
+      ['-t, --cache MODE', 'cache mode of writing (default: writeback)'],
+      ['-b, --base BASE', 'commit all layers above BASE, an image of the chain, into it; implies -d'],
+      ['-d, --drop', 'leave the overlay as it is'],
+      ['-r, --rate-limit RATE', 'write at most RATE bytes of data a second, such as 100M'],
+      ...PROGRESS,
+    ],
+  },
   compare: {
     usage: '[-f FMT] [-F FMT] [--image-opts] [-s] [-T CACHE] [-U] [-p] [-q] FILE1 FILE2',
     about:

@@ -5,6 +5,7 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
   'bench-vs': () => import('./benchVs.js'),
   cache: () => import('./cache.js'),
   check: () => import('./check.js'),
+  commit: () => import('./commit.js'),
   compare: () => import('./compare.js'),
   convert: () => import('./convert.js'),
   create: () => import('./create.js'),
@@ -18,12 +19,4 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
 };
 
 /** qemu-img's verbs that basecow has not got: named in the refusal, so that nobody looks for a typing error. */
-export const absentVerbs: readonly string[] = [
-  'amend',
-  'bench',
-  'bitmap',
-  'commit',
-  'dd',
-  'rebase',
-  'snapshot',
-];
+export const absentVerbs: readonly string[] = ['amend', 'bench', 'bitmap', 'dd', 'rebase', 'snapshot'];

@@ -1,6 +1,6 @@
 import type { BatchResult, JobTotals, NativePlacement, PackSink, RawSink } from '../native.js';
 import type { JobControl } from './control.js';
-import type { Disk } from './disk.js';
+import type { Disk, SnapshotInfo } from './disk.js';
 import type { ExtentColumns } from './extents.js';
 import type { Gate } from './gate.js';
 import type { HostFile } from './hostFile.js';
@@ -169,6 +169,29 @@ export interface MeasureRequest {
   control: JobControl;
 }
 
+/** A new internal snapshot. */
+export interface NewSnapshot {
+  /** At most 255 bytes are kept, as with qemu-img. */
+  name: string;
+  /** Microseconds since the epoch. */
+  microseconds: number;
+}
+
+/**
+ * Internal snapshots of a disk opened for writing. Each call is whole or not at all, whenever the machine stops.
+ * Writes under way wait.
+ */
+export interface SnapshotAbility {
+  /**
+   * @throws LIMIT_EXCEEDED when refcount_bits or the table hold no more; UNSUPPORTED_OPERATION with an external data file.
+   */
+  create(disk: Disk, snapshot: NewSnapshot): Promise<SnapshotInfo>;
+  /** The disk reads as it did then, and has the size it had then. @throws SNAPSHOT_NOT_FOUND, UNSUPPORTED_OPERATION. */
+  apply(disk: Disk, which: SnapshotSelector): Promise<SnapshotInfo>;
+  /** @throws SNAPSHOT_NOT_FOUND. */
+  remove(disk: Disk, which: SnapshotSelector): Promise<SnapshotInfo>;
+}
+
 /** A format driver. Abilities that a format lacks are simply absent. */
 export interface ImageFormat {
   readonly name: string;
@@ -192,6 +215,19 @@ export interface ImageFormat {
   openTarget?(disk: Disk, request: TargetRequest & { targetIsZero: boolean }): Promise<ConvertTarget>;
   check?(disk: Disk, control: JobControl): Promise<CheckResult>;
   measure?(request: MeasureRequest): Promise<MeasureResult>;
+  /** The layer holds nothing any more: what lies behind it shows. Whole or not at all, when the machine stops meanwhile. */
+  makeEmpty?(disk: Disk): Promise<void>;
+  /**
+   * The image names another backing file from now on, or none; what the layer holds stays. `disk` may have been opened
+   * without its chain, for writing.
+   * @throws INVALID_ARGUMENT when name and format do not fit the header; nothing has changed then.
+   */
+  changeBacking?(disk: Disk, backing: { name: string; format: string } | undefined): Promise<void>;
+  readonly snapshots?: SnapshotAbility;
+  /** Options that `amend` takes. */
+  readonly amendOptions?: readonly CreateOptionSpec[];
+  /** Changes options of an existing image. @throws INVALID_ARGUMENT, UNSUPPORTED_OPERATION with QEMU's sentences. */
+  amend?(disk: Disk, options: CreateOptions, control: JobControl): Promise<void>;
   /** Resizes in place; `preallocation` of what is added. Bytes. */
   resize?(
     disk: Disk,

@@ -26,6 +26,8 @@ export interface OpenDiskOptions {
   snapshot?: SnapshotSelector;
   /** For `check`: an image flagged dirty or corrupt opens without complaint. */
   check?: boolean;
+  /** This layer of the chain, 1 = the image's own backing file, is opened for writing too (commit). */
+  writableBacking?: number;
 }
 
 /**
@@ -43,6 +45,7 @@ export async function openDisk(path: string, options: OpenDiskOptions): Promise<
     gate: resolveGate(options.gate),
     chain: options.chain ?? true,
     lock: options.lock ?? true,
+    writableBacking: options.writableBacking,
   };
   let file: HostFile | undefined;
   try {
@@ -104,15 +107,17 @@ export async function openBackingFor(
   }
 }
 
-type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock'>;
+type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock'> &
+  Pick<OpenDiskOptions, 'writableBacking'>;
 
 function layerOptions(
   shared: SharedOptions,
   ancestors: readonly string[],
   own: { write: boolean; snapshot?: SnapshotSelector; check?: boolean },
 ): FormatOpenOptions {
+  const { writableBacking, ...rest } = shared;
   return {
-    ...shared,
+    ...rest,
     ...own,
     depth: ancestors.length,
     ancestors,
@@ -166,9 +171,10 @@ async function openBackingLayer(
   if (!verdict.allow) {
     throw new DiskImageError(verdict.code, verdict.reason, { path: image.path, operation: 'open' });
   }
+  const write = depth === shared.writableBacking;
   let file: HostFile;
   try {
-    file = await HostFile.open(verdict.path);
+    file = await HostFile.open(verdict.path, { write });
   } catch (error) {
     throw notFound(error, 'Backing file', storedName, verdict.path, image);
   }
@@ -181,7 +187,7 @@ async function openBackingLayer(
       );
     }
     const name = verdict.probe ? await probeFile(file) : verdict.format;
-    return await backingFormat(name, image).open(file, layerOptions(shared, ancestors, { write: false }));
+    return await backingFormat(name, image).open(file, layerOptions(shared, ancestors, { write }));
   } catch (error) {
     await file.close();
     throw toDiskImageError(error, { path: verdict.path, operation: 'open' });

@@ -4,10 +4,11 @@ import { PieceWriter } from '../pieceWriter.js';
 import { Allocator } from './allocator.js';
 import type { Qcow2Header } from './header.js';
 import { type PatchableFields, writeHeaderFields } from './headerUpdate.js';
-import { L1Table } from './l1.js';
+import { L1Table, readL1 } from './l1.js';
 import { tableBytes } from './l2Entry.js';
 import type { Layer } from './layer.js';
 import { MetadataClusters } from './metadataClusters.js';
+import { readHeader } from './readHeader.js';
 import { RefcountStore } from './refcountStore.js';
 import type { WritableL2Cache } from './writableL2Cache.js';
 import { WritableTables } from './writableTables.js';
@@ -37,9 +38,9 @@ export class ImageCore {
   readonly dataFile: HostFile;
   readonly limits: Readonly<Limits>;
   readonly l2: WritableL2Cache;
-  readonly allocator: Allocator;
-  readonly tables: WritableTables;
   readonly #writer: PieceWriter;
+  #allocator!: Allocator;
+  #tables!: WritableTables;
   #layer: Layer;
 
   private constructor(parts: CoreParts, counts: RefcountStore) {
@@ -55,18 +56,20 @@ export class ImageCore {
       l2: parts.l2,
     };
     this.#writer = new PieceWriter(parts.file);
-    this.allocator = new Allocator(
-      counts,
-      parts.limits.refcountTableBytes,
-      this.#writer,
-      () => new MetadataClusters(this.header, this.l1, counts.blockClusters()),
-    );
-    this.tables = new WritableTables(this, this.allocator);
+    this.#attach(counts);
   }
 
   /** @throws CORRUPT_IMAGE for a refcount table that makes no sense; IO. */
   static async open(parts: CoreParts): Promise<ImageCore> {
     return new ImageCore(parts, await RefcountStore.open(parts.file, parts.header));
+  }
+
+  get allocator(): Allocator {
+    return this.#allocator;
+  }
+
+  get tables(): WritableTables {
+    return this.#tables;
   }
 
   get header(): Qcow2Header {
@@ -80,6 +83,11 @@ export class ImageCore {
   /** What mapping needs, as it is now. */
   get layer(): Layer {
     return this.#layer;
+  }
+
+  /** Something waits to be published. */
+  get changed(): boolean {
+    return this.tables.changed || this.allocator.counts.changed || this.allocator.pendingFrees > 0;
   }
 
   get publishDue(): boolean {
@@ -120,6 +128,19 @@ export class ImageCore {
   }
 
   /**
+   * Everything anew from the file, after tables were put there past this core: nothing of what waits in memory is
+   * written.
+   */
+  async reload(): Promise<void> {
+    const { file, limits } = this;
+    const header = await readHeader(file, limits);
+    this.l2.clear();
+    const l1 = await readL1(file, header.l1Offset, header.l1Entries);
+    this.#layer = { ...this.#layer, header, l1 };
+    this.#attach(await RefcountStore.open(file, header));
+  }
+
+  /**
    * An L1 table of `entries` entries at a new place, and the disk's size together with it; the old place is freed. What
    * else waits is published first. Fewer entries than now: those cut off must be empty.
    * @throws LIMIT_EXCEEDED (l1Bytes, refcount table), IO. The image has its old table and size then.
@@ -141,5 +162,15 @@ export class ImageCore {
     this.tables.l1Written();
     this.#layer = { ...this.#layer, l1: new L1Table(run.offset, words) };
     if (l1.entries > 0) this.allocator.free(l1.offset, l1.entries * ENTRY_BYTES);
+  }
+
+  #attach(counts: RefcountStore): void {
+    this.#allocator = new Allocator(
+      counts,
+      this.limits.refcountTableBytes,
+      this.#writer,
+      () => new MetadataClusters(this.header, this.l1, counts.blockClusters()),
+    );
+    this.#tables = new WritableTables(this, this.#allocator);
   }
 }

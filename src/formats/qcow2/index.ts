@@ -12,7 +12,7 @@ export const qcow2: ImageFormat = {
   probe: (head) =>
     head.length >= 8 && head.readUInt32BE(0) === QCOW2_MAGIC && head.readUInt32BE(4) >= 2 ? 100 : 0,
   async open(file, options) {
-    if (!options.write || options.check) return openQcow2(file, options);
+    if (!options.write || options.check || !options.chain) return openQcow2(file, options);
     const { openWritableQcow2 } = await import('./writable.js');
     return openWritableQcow2(file, options);
   },
@@ -36,6 +36,10 @@ export const qcow2: ImageFormat = {
   async openTarget(disk, request) {
     const { openQcow2Target } = await import('./inPlaceTarget.js');
     return openQcow2Target(disk, request);
+  },
+  async makeEmpty(disk) {
+    const { makeEmptyQcow2 } = await import('./makeEmpty.js');
+    return makeEmptyQcow2(disk);
   },
   async measure(request) {
     const { measureQcow2 } = await import('./measure.js');
