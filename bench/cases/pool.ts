@@ -57,7 +57,7 @@ export function poolCases({ inputs, meter, signal }: Bench): Entry[] {
       ours: { name: 'Pool', before: fresh, work: work({ sources, targets, format, pool: true }) },
       rivals: [
         {
-          name: 'one conversion',
+          name: 'basecow, one conversion',
           target: 0.95,
           before: fresh,
           work: work({
