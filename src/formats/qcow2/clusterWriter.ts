@@ -1,12 +1,13 @@
 // Where guest bytes are to be written: in place where the cluster is the active layer's own, else to a new cluster that
 // the entry names only after its bytes are there.
+import { ExtentColumns } from '../../disk/extents.js';
 import { alignDown } from '../../disk/offsets.js';
 import type { HostRun } from './allocator.js';
 import { compressedLength, compressedOffset } from './compressedDescriptor.js';
 import { SUBCLUSTERS } from './constants.js';
 import type { ImageCore } from './imageCore.js';
 import { entryOffset, entryWords, ZERO_LO } from './l2Entry.js';
-import type { L2Table } from './map.js';
+import { type L2Table, pushCompressedCluster } from './map.js';
 import {
   ALL_SUBCLUSTERS,
   checkStandardEntry,
@@ -154,8 +155,13 @@ export class ClusterWriter {
       const fills = this.#fills(first, from, Math.min(end, guest + clusterSize), false);
       return { guest, clusters: 1, host: own ?? guest, fills };
     }
+    this.#checkLeft(first);
     let most = 1;
-    while (most < wanted && !ownsCluster(slotAt(header, table, guest + most * clusterSize))) most++;
+    for (; most < wanted; most++) {
+      const slot = slotAt(header, table, guest + most * clusterSize);
+      if (ownsCluster(slot)) break;
+      this.#checkLeft(slot);
+    }
     const run = await allocator.allocate(most);
     const { offset: host, clusters } = run;
     try {
@@ -170,6 +176,18 @@ export class ClusterWriter {
       await allocator.cancel(run);
       throw error;
     }
+  }
+
+  /** What the entry names will be given up: it must make sense before anything changes. @throws CORRUPT_IMAGE. */
+  #checkLeft(slot: Slot): void {
+    if (!isCompressed(slot)) {
+      checkStandardEntry(this.#core.layer, slot);
+      return;
+    }
+    const { table, at, guest } = slot;
+    const index = at / (this.#core.header.l2EntryBytes / 4);
+    const columns = new ExtentColumns(1);
+    pushCompressedCluster(this.#core.layer, columns, table, index, guest, guest, guest + 1);
   }
 
   /** What of the cluster must be written besides [from, to). `moves`: to another place than it has, if it has one. */

@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream';
 import { requireBuffer, requireRange } from '../../disk/arguments.js';
 import type { ResizeOptions, WritableDisk, WriteStreamOptions, ZeroOptions } from '../../disk/disk.js';
-import { DiskImageError } from '../../disk/errors.js';
-import { type ExtentColumns, Kind } from '../../disk/extents.js';
+import { DiskImageError, toDiskImageError } from '../../disk/errors.js';
+import type { ExtentColumns } from '../../disk/extents.js';
 import type { FormatOpenOptions } from '../../disk/format.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import { Mutex } from '../../disk/mutex.js';
@@ -12,11 +12,9 @@ import { readFilled } from '../../disk/readInto.js';
 import { requireResize } from '../../disk/resizeRules.js';
 import { createWriteStream } from '../../disk/writeStream.js';
 import { BitmapTracker } from './bitmapTracker.js';
-import { ClusterFiller } from './clusterFiller.js';
-import { ClusterWriter, type Step } from './clusterWriter.js';
-import { ClusterZeroer } from './clusterZeroer.js';
 import { KNOWN_AUTOCLEAR } from './constants.js';
 import { Qcow2Disk, type Qcow2Parts } from './disk.js';
+import { GuestWriter } from './guestWriter.js';
 import type { Qcow2Header } from './header.js';
 import { ImageCore } from './imageCore.js';
 import type { L1Table } from './l1.js';
@@ -24,8 +22,6 @@ import type { Layer } from './layer.js';
 import { openParts } from './open.js';
 import { WritableL2Cache } from './writableL2Cache.js';
 
-/** Zeros written at a time where only bytes can express them. */
-const ZERO_CHUNK = 2 ** 20;
 /** Reads up to this size skip the map where one piece of the file has it all. */
 const SMALL_READ = 2 ** 20;
 const EVERYTHING = Number.MAX_SAFE_INTEGER;
@@ -62,9 +58,7 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   readonly #requests = new RangeLock();
   readonly #metadata = new Mutex();
   #core: ImageCore | undefined;
-  #writer!: ClusterWriter;
-  #zeroer!: ClusterZeroer;
-  #filler!: ClusterFiller;
+  #guest!: GuestWriter;
   #bitmaps: BitmapTracker | undefined;
   /** Autoclear bits are cleared; bitmaps are marked. */
   #begun: Promise<void> | undefined;
@@ -73,7 +67,7 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   #changed = false;
   /** Places were handed out whose bytes may not be written yet: entries must not be published. */
   #handedOut = false;
-  /** Storage failed in the middle of a publication: what is on it is sound, but not what is in memory. */
+  /** A change of metadata failed in the middle: what is on storage is sound, but not what is in memory. */
   #failure: DiskImageError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -94,9 +88,7 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
     const { l1, dataFile } = await super.layer();
     const core = await ImageCore.open({ file, dataFile, header, limits, l1, l2: this.#l2 });
     this.#core = core;
-    this.#writer = new ClusterWriter(core);
-    this.#zeroer = new ClusterZeroer(core, this.#writer);
-    this.#filler = new ClusterFiller(this, dataFile);
+    this.#guest = new GuestWriter(core, this, this.#metadata, () => this.#publishDue());
   }
 
   /** Metadata and its order of publication, for verbs that change the image as a whole: see `exclusive`. */
@@ -121,16 +113,21 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   }
 
   protected override readChecked(buffer: Uint8Array, start: number): Promise<void> {
-    return this.#requests.run(start, start + buffer.length, false, () => this.#read(buffer, start));
+    const end = start + buffer.length;
+    return this.#requests.run(start, end, false, () => {
+      const host = buffer.length <= SMALL_READ ? this.#guest.placeOf(start, end) : undefined;
+      if (host === undefined) return super.readChecked(buffer, start);
+      return readFilled(this.core.dataFile, buffer, host);
+    });
   }
 
   async write(buffer: Uint8Array, start: number): Promise<void> {
     requireBuffer(buffer, 'the bytes to write', 'write');
-    await this.#change(start, buffer.length, () => this.#write(buffer, start));
+    await this.#change(start, buffer.length, () => this.#guest.write(buffer, start));
   }
 
   async zero(start: number, length: number, options: ZeroOptions = {}): Promise<void> {
-    await this.#change(start, length, () => this.#zero(start, start + length, options.unmap ?? true));
+    await this.#change(start, length, () => this.#guest.zero(start, start + length, options.unmap ?? true));
   }
 
   async discard(start: number, length: number): Promise<void> {
@@ -141,22 +138,13 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
     // Version 2 has no zero flag: what lies behind would show.
     const shows = this.header.version < 3 && this.backing !== undefined;
     if (from >= end || shows) return;
-    await this.#change(from, end - from, () => this.#discard(from, end, false));
+    await this.#change(from, end - from, () => this.#guest.discard(from, end, false));
   }
 
   async allocate(into: ExtentColumns, start: number, length: number): Promise<void> {
-    await this.#change(start, length, async () => {
+    await this.#change(start, length, () => {
       this.#handedOut = true;
-      for (const [at, stop] of this.#groups(start, start + length)) {
-        await this.#metadata.run(async () => {
-          const steps = await this.#writer.plan(at, stop);
-          await this.#settled(steps, () => this.#filler.fill(steps));
-          await this.core.allocator.reach();
-          for (const step of steps) {
-            into.pushPlaced(Kind.data, step.from, step.to - step.from, 0, this.core.dataFile, step.host);
-          }
-        });
-      }
+      return this.#guest.allocate(into, start, start + length);
     });
   }
 
@@ -185,15 +173,25 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   }
 
   /**
-   * Runs `work` with the image to itself: no read or write is under way, and nothing but `work` changes metadata. It
-   * changes `core` and publishes; guest bytes are for the calls of the disk, outside.
+   * Runs `work` with the image to itself: no read or write is under way, everything before is published, and nothing but
+   * `work` changes metadata, through `core`. What it does not publish itself, the next flush does. When it throws, what
+   * it left unpublished never will be, and the disk takes no more changes.
    */
-  exclusive<T>(work: (core: ImageCore) => Promise<T>): Promise<T> {
+  async exclusive<T>(work: (core: ImageCore) => Promise<T>): Promise<T> {
     this.#refuseBroken();
     return this.#requests.run(0, EVERYTHING, true, () =>
       this.#metadata.run(async () => {
+        const { core } = this;
+        if (core.changed) await this.#publish(true);
         await this.#clearAutoclear();
-        return work(this.core);
+        try {
+          const result = await work(core);
+          this.#changed ||= core.changed;
+          return result;
+        } catch (error) {
+          if (core.changed) this.#failure = toDiskImageError(error, { path: this.path });
+          throw error;
+        }
       }),
     );
   }
@@ -203,7 +201,7 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
    * shrinking). `end` may be the disk's end.
    */
   async unmap(start: number, end: number): Promise<void> {
-    await this.#change(start, end - start, () => this.#discard(start, end, true));
+    await this.#change(start, end - start, () => this.#guest.discard(start, end, true));
   }
 
   override close(): Promise<void> {
@@ -245,124 +243,6 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
       this.#changed = true;
       this.#requests.release(hold);
     }
-  }
-
-  #read(buffer: Uint8Array, start: number): Promise<void> {
-    const end = start + buffer.length;
-    const { tables } = this.core;
-    const table = end <= this.#groupEnd(start) ? tables.peek(tables.group(start)) : undefined;
-    const steps = table && this.#writer.inPlace(table, start, end);
-    if (steps?.length !== 1 || buffer.length > SMALL_READ) return super.readChecked(buffer, start);
-    return readFilled(this.core.dataFile, buffer, steps[0].host);
-  }
-
-  #write(buffer: Uint8Array, start: number): Promise<void> {
-    const end = start + buffer.length;
-    if (end <= this.#groupEnd(start)) return this.#writeGroup(buffer, start, end);
-    return this.#writeGroups(buffer, start, end);
-  }
-
-  async #writeGroups(buffer: Uint8Array, start: number, end: number): Promise<void> {
-    for (const [at, stop] of this.#groups(start, end)) {
-      await this.#writeGroup(buffer.subarray(at - start, stop - start), at, stop);
-    }
-  }
-
-  /** Guest bytes [start, end) of one L2 table. */
-  #writeGroup(buffer: Uint8Array, start: number, end: number): Promise<void> {
-    const { tables } = this.core;
-    const table = tables.peek(tables.group(start));
-    const inPlace = table && this.#writer.inPlace(table, start, end);
-    if (inPlace) return this.#filler.put(inPlace, buffer, start);
-    return this.#writeNew(buffer, start, end);
-  }
-
-  /** The same where some clusters need new places, or nobody knows yet. */
-  async #writeNew(buffer: Uint8Array, start: number, end: number): Promise<void> {
-    const steps = await this.#metadata.run(() => this.#writer.plan(start, end));
-    try {
-      await this.#filler.put(steps, buffer, start);
-    } catch (error) {
-      await this.#metadata.run(() => this.#writer.cancel(steps));
-      throw error;
-    }
-    if (!steps.some(({ placement }) => placement)) return;
-    await this.#metadata.run(async () => {
-      await this.#settled(steps, async () => {});
-      await this.#publishDue();
-    });
-  }
-
-  /** Links the steps when `work` has put their bytes there; gives their places back when anything fails. */
-  async #settled(steps: readonly Step[], work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-      await this.#writer.link(steps);
-    } catch (error) {
-      await this.#writer.cancel(steps);
-      throw error;
-    }
-  }
-
-  async #zero(start: number, end: number, unmap: boolean): Promise<void> {
-    const { header, dataFile } = this.core;
-    // A raw data file must read as the guest does.
-    if (header.dataFileRaw) await dataFile.zero(start, end - start);
-    for (const [at, stop] of this.#groups(start, end, header.backingFile === undefined)) {
-      const { flagged, written } = this.#zeroer.pieces(at, stop, this.virtualSize);
-      if (flagged[1] > flagged[0]) {
-        await this.#metadata.run(async () => {
-          written.push(...(await this.#zeroer.flag(flagged[0], flagged[1], unmap)));
-          await this.#publishDue();
-        });
-      }
-      for (const [from, to] of written) await this.#writeZeros(from, to);
-    }
-  }
-
-  async #writeZeros(start: number, end: number): Promise<void> {
-    let zeros: Buffer | undefined;
-    for (let at = start; at < end; ) {
-      const stop = Math.min(end, alignDown(at, this.clusterSize) + Math.max(ZERO_CHUNK, this.clusterSize));
-      if (!(await this.#filler.isZero(at, stop))) {
-        zeros ??= Buffer.alloc(Math.max(ZERO_CHUNK, this.clusterSize));
-        await this.#write(zeros.subarray(0, stop - at), at);
-      }
-      at = stop;
-    }
-  }
-
-  async #discard(start: number, end: number, full: boolean): Promise<void> {
-    const { header, dataFile } = this.core;
-    const skips = full || header.backingFile === undefined;
-    for (const [at, stop] of this.#groups(start, end, skips)) {
-      await this.#metadata.run(async () => {
-        await this.#zeroer.discard(at, stop, full);
-        await this.#publishDue();
-      });
-    }
-    if (header.externalData) await dataFile.zero(start, end - start);
-  }
-
-  /** [start, end) by L2 tables; with `mapped` only where there are any. */
-  *#groups(start: number, end: number, mapped = false): Generator<[number, number]> {
-    const { l1 } = this.core;
-    for (let at = start; at < end; ) {
-      const stop = Math.min(end, this.#groupEnd(at));
-      const index = this.core.tables.group(at);
-      if (mapped && l1.l2Offset(index) === 0) {
-        const next = this.core.l1.nextUsed(index, l1.entries) * this.header.l2Coverage;
-        at = Math.min(end, Math.max(stop, next));
-        continue;
-      }
-      yield [at, stop];
-      at = stop;
-    }
-  }
-
-  #groupEnd(at: number): number {
-    const { l2Coverage } = this.header;
-    return (Math.floor(at / l2Coverage) + 1) * l2Coverage;
   }
 
   /** In the middle of many changes, so that what waits in memory stays bounded. */
@@ -423,7 +303,7 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
     if (!this.#failure) return;
     throw new DiskImageError(
       'IO',
-      `'${this.path}' takes no more changes since publishing some failed: ${this.#failure.message}`,
+      `'${this.path}' takes no more changes since some could not be finished: ${this.#failure.message}`,
       { path: this.path, operation: 'write', errno: this.#failure.errno, cause: this.#failure },
     );
   }

@@ -2,7 +2,7 @@
 import { copyFileSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { WritableDisk } from '#src/disk/disk.js';
+import { isWritable, type WritableDisk } from '#src/disk/disk.js';
 import { ExtentColumns } from '#src/disk/extents.js';
 import { openDisk } from '#src/formats/open.js';
 import { Random } from '../../support/random.js';
@@ -130,10 +130,9 @@ t.test('an overlay without its chain, and damaged images, are refused with what 
   const base = join(dir, 'base.raw');
   writeFileSync(base, Buffer.alloc(65536, 1));
   qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', image);
-  await t.rejects(openDisk(image, { format: 'qcow2', writable: true, chain: false }), {
-    code: 'INVALID_ARGUMENT',
-    message: /base\.raw/,
-  });
+  const headerOnly = await openDisk(image, { format: 'qcow2', writable: true, chain: false });
+  t.notOk(isWritable(headerOnly), 'without its chain, only the header can change');
+  await headerOnly.close();
   for (const [bit, what] of [
     [1, /marked dirty.*qemu-img check -r all/],
     [2, /marked corrupt.*qemu-img check -r all/],
