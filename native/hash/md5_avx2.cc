@@ -101,11 +101,11 @@ void Avx2x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) 
   RunLanes<Avx2, 1>(states, data, blocks);
 }
 
-void Avx2x16(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
+void Avx2x2x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
   RunLanes<Avx2, 2>(states, data, blocks);
 }
 
-void Avx2x24(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
+void Avx2x3x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
   RunLanes<Avx2, 3>(states, data, blocks);
 }
 

@@ -1,6 +1,6 @@
 // MD5 in AVX-512: a three-input function and a rotation are one instruction each, so a step is four of them
-// after the newest word. One stream runs in the lowest lane of a 128-bit vector, more in 4, 8, 16 or 2 x 16
-// lanes.
+// after the newest word. One stream runs in the lowest lane of a 128-bit vector, more in 4, 8 or 16 lanes of
+// one vector or in up to four interleaved vectors of 8.
 #if defined(__x86_64__)
 
 // Before the target, so that nothing inline of the standard library is compiled for it.
@@ -28,7 +28,8 @@
 namespace basecow {
 namespace {
 
-// Truth tables of RFC 1321's functions for "ternary logic" with operands (b, c, d).
+// Truth tables of RFC 1321's functions for "ternary logic" with operands (b, c, d). The newest word comes
+// first: on Zen 4 the second and third operand take a cycle longer.
 enum Table { kF = 0xca, kG = 0xe4, kH = 0x96, kI = 0x39 };
 
 // What the three widths have alike; `p` is the prefix of the intrinsics.
@@ -182,12 +183,20 @@ void Avx512x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks
   RunLanes<Ymm, 1>(states, data, blocks);
 }
 
-void Avx512x16(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
-  RunLanes<Zmm, 1>(states, data, blocks);
+void Avx512x2x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
+  RunLanes<Ymm, 2>(states, data, blocks);
 }
 
-void Avx512x32(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
-  RunLanes<Zmm, 2>(states, data, blocks);
+void Avx512x3x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
+  RunLanes<Ymm, 3>(states, data, blocks);
+}
+
+void Avx512x4x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
+  RunLanes<Ymm, 4>(states, data, blocks);
+}
+
+void Avx512x16(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
+  RunLanes<Zmm, 1>(states, data, blocks);
 }
 
 }  // namespace md5

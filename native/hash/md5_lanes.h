@@ -34,6 +34,9 @@ template <typename V, int groups>
 BASECOW_INLINE void Stage(Staged<V, groups>& staged, const uint8_t* const* data, size_t at, int n, int quad) {
   constexpr int lanes = V::kLanes;
   const uint8_t* const* rows = data + n * lanes;
+  // The rows' addresses are read anew each time: there are more than registers, and moving them to and from
+  // vector registers, as compilers like to, takes slots that the steps need.
+  asm("" : "+r"(rows));
   // Prefetching past the end of the data does no harm, whatever is there.
   BASECOW_UNROLL
   for (int l = 0; l < lanes / 4; ++l) {

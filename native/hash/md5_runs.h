@@ -18,16 +18,18 @@ Many Portable3;
 One Scalar1;
 Many Scalar2;
 Many Scalar3;
-// AVX2 (and BMI1).
+// AVX2: one to three vectors of 8 lanes.
 Many Avx2x8;
-Many Avx2x16;
-Many Avx2x24;
-// AVX-512 F and VL: one stream, then 4, 8, 16 and 2 x 16 lanes.
+Many Avx2x2x8;
+Many Avx2x3x8;
+// AVX-512 F and VL: one stream; 4, 8 or 16 lanes of one vector; two to four vectors of 8.
 One Avx512One;
 Many Avx512x4;
 Many Avx512x8;
 Many Avx512x16;
-Many Avx512x32;
+Many Avx512x2x8;
+Many Avx512x3x8;
+Many Avx512x4x8;
 #endif
 
 #if defined(__aarch64__)

@@ -13,6 +13,8 @@ struct Md5Job {
   uint32_t* state;
   const uint8_t* data;
   size_t blocks;
+  /// The scheduler's own: blocks that this stream shall be ahead of the others.
+  size_t lead = 0;
 };
 
 /// Does all jobs (states are distinct; a job of 0 blocks is none). Changes and reorders `jobs`.

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "hash/md5_many.h"
 #include "hash/md5_schedule.h"
-#include "openssl_md5.h"
+#include "md5_judge.h"
 
 using basecow::Md5;
 using basecow::Md5Feed;
@@ -22,9 +22,7 @@ namespace {
 using Bytes = std::vector<uint8_t>;
 
 std::string Judge(const uint8_t* data, size_t length) {
-  uint8_t digest[16];
-  OpensslMd5(data, length, digest);
-  return check::Hex(digest, 16);
+  return judge::Md5(data, length);
 }
 
 std::string Final(Md5& md5) {
@@ -88,6 +86,27 @@ const Vector kVectors[] = {
 };
 
 }  // namespace
+
+TEST("the judges agree with md5sum") {
+  check::Random random(10);
+  const check::Folder folder;
+  std::string paths;
+  std::vector<Bytes> files;
+  for (const size_t length : {0, 1, 3, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 1000, 4096, 70000}) {
+    files.push_back(random.Bytes(length));
+    const std::string path = folder / std::to_string(length);
+    FILE* file = fopen(path.c_str(), "w");
+    CHECK(file != nullptr && (length == 0 || fwrite(files.back().data(), 1, length, file) == length));
+    if (file != nullptr) fclose(file);
+    paths += " " + path;
+  }
+  const std::vector<std::string> digests = judge::Md5sum(paths);
+  CHECK_EQ(digests.size(), files.size());
+  for (size_t i = 0; i < digests.size(); ++i) {
+    CHECK_EQ(judge::Textbook(files[i].data(), files[i].size()), digests[i]);
+    CHECK_EQ(Judge(files[i].data(), files[i].size()), digests[i]);
+  }
+}
 
 TEST("the sets are named, ordered and end with the portable one") {
   const std::vector<const Md5Kernels*> sets = Sets();
@@ -299,6 +318,22 @@ TEST("jobs of any lengths are done once each") {
       for (const Md5Job& job : jobs) blocks.push_back(job.blocks);
       basecow::RunMd5Jobs(*set, jobs.data(), count);
       for (size_t i = 0; i < count; ++i) CHECK_EQ(WithPadding(&state[4 * i], blocks[i] * 64), expected[i]);
+    }
+  }
+}
+
+TEST("chunks that lie a power of two apart, which take leads over each other") {
+  check::Random random(19);
+  const Bytes bytes = random.Bytes(70 * 32768 + 4096);
+  const auto* page = bytes.data() + (4096 - reinterpret_cast<uintptr_t>(bytes.data()) % 4096) % 4096;
+  std::vector<std::string> expected;
+  for (size_t i = 0; i < 70; ++i) expected.push_back(Judge(page + i * 32768, 32768 - i % 3 * 700));
+  for (const Md5Kernels* set : Sets()) {
+    for (size_t count = 8; count <= 70; count += 1 + count / 16) {
+      std::vector<Md5Message> messages;
+      for (size_t i = 0; i < count; ++i) messages.push_back({page + i * 32768, 32768 - i % 3 * 700});
+      CHECK(Messages(*set, messages) ==
+            std::vector<std::string>(expected.begin(), expected.begin() + static_cast<long>(count)));
     }
   }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# native/test/run.sh [--tsan] [NAME...]: builds everything below the N-API boundary and native/test/*_test.cc with
+# native/test/run.sh [--tsan] [NAME...] | --aarch64: builds everything below the N-API boundary and native/test/*_test.cc with
 # AddressSanitizer and UBSan (--tsan: ThreadSanitizer) and runs the tests (NAME: only those, such as `io`).
+# --aarch64: builds the MD5 kernels and their tests for aarch64 and runs them under qemu-user.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,7 +16,14 @@ for word in "$@"; do
       sanitize=-fsanitize=thread
       # ThreadSanitizer needs its shadow addresses free, which full address randomisation does not promise.
       run=(setarch "$(uname -m)" -R) ;;
-    -*) echo "usage: native/test/run.sh [--tsan] [NAME...]" >&2; exit 2 ;;
+    --aarch64)
+      out=build-native-test/aarch64
+      mkdir -p $out
+      ${CXX_AARCH64:-aarch64-linux-gnu-g++} -std=gnu++20 -O2 -fno-exceptions -Wall -Wextra -Wno-psabi -Inative -static \
+        -fsanitize=undefined -fno-sanitize-recover=all -DBASECOW_TEXTBOOK_JUDGE \
+        -o $out/md5_test native/test/md5_test.cc native/hash/md5*.cc
+      exec qemu-aarch64 $out/md5_test ;;
+    -*) echo "usage: native/test/run.sh [--tsan] [NAME...] | --aarch64" >&2; exit 2 ;;
     *) names+=("$word") ;;
   esac
 done
