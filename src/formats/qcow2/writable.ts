@@ -302,7 +302,7 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   #refuseBroken(): void {
     if (!this.#failure) return;
     throw new DiskImageError(
-      'IO',
+      this.#failure.code === 'CORRUPT_IMAGE' ? 'CORRUPT_IMAGE' : 'IO',
       `'${this.path}' takes no more changes since some could not be finished: ${this.#failure.message}`,
       { path: this.path, operation: 'write', errno: this.#failure.errno, cause: this.#failure },
     );
