@@ -106,6 +106,7 @@ export type { Effort, JobSettings } from './operations/job.js';
 export { type MapEntry, type MapRequest, map, mapAll } from './operations/map.js';
 export { type MeasureImageRequest, measure } from './operations/measure.js';
 export type { ProgressListener } from './operations/progressReport.js';
+export { type RebaseOutcome, type RebaseRequest, rebase } from './operations/rebase.js';
 export { type ResizeImageOptions, type ResizeOutcome, resizeImage } from './operations/resize.js';
 export type { CacheMode, ImageSource } from './operations/source.js';
 export type { PoolJobSettings, PoolOptions } from './pool/jobPool.js';

@@ -24,7 +24,6 @@ const spec = {
       ['cache', 't', 'required'],
       ['base', 'b', 'required'],
       ['drop', 'd'],
-      ['keep', 'd'],
       ['quiet', 'q'],
     ]),
     ...effortOptions,

@@ -230,6 +230,21 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['-q, --quiet', 'print only the path of the disk'],
     ],
   },
+  rebase: {
+    usage: '[-f FMT | --image-opts] [-t CACHE] [-T CACHE] [-U] [-u] [-p] [-q] [-b BACKING [-F FMT]] FILE',
+    about: 'Gives an overlay another backing file. Unless -u, the guest reads the same as before.',
+    options: [
+      ['-f, --format FMT', 'format of FILE (default: probed)'],
+      ['--image-opts', 'FILE is driver=FMT,file.filename=PATH'],
+      ['-b, --backing BACKING', "the new backing file, relative to FILE's directory; '': none"],
+      ['-F, --backing-format FMT', 'its format'],
+      ['-u, --backing-unsafe', 'change the name only, copy nothing and open no other file'],
+      ['-t, --cache MODE', 'cache mode of writing (default: writeback)'],
+      ['-T, --source-cache MODE', 'cache mode of reading (default: writeback)'],
+      ['-U, --force-share', 'open the new backing file without image locks'],
+      ...PROGRESS,
+    ],
+  },
   resize: {
     usage: '[-f FMT | --image-opts] [--preallocation MODE] [--shrink] [-q] FILE [+|-]SIZE',
     about: 'Gives an image another virtual size.',

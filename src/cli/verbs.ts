@@ -15,8 +15,9 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
   map: () => import('./map.js'),
   measure: () => import('./measure.js'),
   provision: () => import('./provision.js'),
+  rebase: () => import('./rebase.js'),
   resize: () => import('./resize.js'),
 };
 
 /** qemu-img's verbs that basecow has not got: named in the refusal, so that nobody looks for a typing error. */
-export const absentVerbs: readonly string[] = ['amend', 'bench', 'bitmap', 'dd', 'rebase', 'snapshot'];
+export const absentVerbs: readonly string[] = ['amend', 'bench', 'bitmap', 'dd', 'snapshot'];

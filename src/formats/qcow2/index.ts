@@ -41,6 +41,10 @@ export const qcow2: ImageFormat = {
     const { makeEmptyQcow2 } = await import('./makeEmpty.js');
     return makeEmptyQcow2(disk);
   },
+  async changeBacking(disk, backing) {
+    const { changeQcow2Backing } = await import('./changeBacking.js');
+    return changeQcow2Backing(disk, backing);
+  },
   async measure(request) {
     const { measureQcow2 } = await import('./measure.js');
     return measureQcow2(request);
