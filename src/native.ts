@@ -332,9 +332,16 @@ export interface NativeAddon {
   syncfs(fd: number, path: string): Promise<void>;
   /**
    * [offset, offset + length) reads as zeros from now on: a hole where filesystem or device can, else written. The
-   * file's size stays; bytes past its end are not made.
+   * file's size stays; bytes past its end are not made. A cancel leaves the range zeroed in part; progress is not
+   * counted.
    */
-  zeroRange(fd: number, path: string, offset: number, length: number): Promise<void>;
+  zeroRange(
+    fd: number,
+    path: string,
+    offset: number,
+    length: number,
+    control?: SharedArrayBuffer,
+  ): Promise<void>;
   /**
    * Hints for a new, empty file, as QEMU gives them: no copy-on-write (btrfs), and bytes of storage to allocate at a
    * time (XFS; 0 = leave it). Filesystems without them ignore both.

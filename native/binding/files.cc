@@ -111,16 +111,21 @@ Napi::Value SyncfsCall(const Napi::CallbackInfo& info) {
   return RunAsync(info.Env(), {}, [=] { return SyncFilesystem(fd, path); });
 }
 
-/// zeroRange(fd, path, offset, length): Promise<void>
+/// zeroRange(fd, path, offset, length, control?): Promise<void>
 Napi::Value ZeroRangeCall(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "zeroRange");
   const int fd = arguments.Fd(0, "fd");
   const std::string path = arguments.Path(1, "path");
   const uint64_t offset = arguments.Offset(2, "offset");
   const uint64_t length = arguments.Offset(3, "length");
+  Control control(nullptr, &Engine::Of(info.Env()).aborting());
+  std::vector<Napi::Object> owners;
+  if (!info[4].IsUndefined()) {
+    owners.emplace_back();
+    control = arguments.ControlOf(info[4], "control", &owners.back());
+  }
   if (!arguments.ok()) return {};
-  const Control control(nullptr, &Engine::Of(info.Env()).aborting());
-  return RunAsync(info.Env(), {}, [=]() -> Status {
+  return RunAsync(info.Env(), owners, [=]() -> Status {
     uint64_t written = 0;
     return ZeroRange(fd, path, offset, length, control, &written);
   });

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import type { JobControl } from './control.js';
 import type { ExtentColumns } from './extents.js';
 import type { HostFile } from './hostFile.js';
 
@@ -127,6 +128,8 @@ export interface MapOptions {
 export interface ZeroOptions {
   /** Give their places back (default). `false` keeps them reserved for the next write. */
   unmap?: boolean;
+  /** A cancel of this job ends a long zeroing: CANCELLED, and the range is zeroed in part. */
+  control?: JobControl;
 }
 
 export interface ResizeOptions {

@@ -182,10 +182,13 @@ export class HostFile {
     for (let i = 0; i < offsets.length; i++) this.#size = Math.max(this.#size, offsets[i] + lengths[i]);
   }
 
-  /** [offset, offset + length) reads as zeros from now on: a hole where the filesystem or device can, else written. */
-  async zero(offset: number, length: number): Promise<void> {
+  /**
+   * [offset, offset + length) reads as zeros from now on: a hole where the filesystem or device can, else written.
+   * @throws CANCELLED through `control`: zeroed in part.
+   */
+  async zero(offset: number, length: number, control?: SharedArrayBuffer): Promise<void> {
     try {
-      await native.zeroRange(this.fd, this.path, offset, length);
+      await native.zeroRange(this.fd, this.path, offset, length, control);
     } catch (error) {
       throw toDiskImageError(error, { path: this.path, offset, operation: 'zero' });
     }

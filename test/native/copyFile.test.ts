@@ -304,6 +304,21 @@ t.test('zeroRange makes a hole and keeps the size', async (t) => {
   t.equal(before - allocated(path), 512 * KiB);
 });
 
+t.test('zeroRange answers a cancel', async (t) => {
+  const path = join(t.testdir(), 'a');
+  const content = Buffer.alloc(MiB, 7);
+  fs.writeFileSync(path, content);
+  const control = new SharedArrayBuffer(64);
+  new Int32Array(control)[4] = 1;
+  await t.rejects(native.zeroRange(openFile(t, path), path, 0, MiB, control), { code: 'ECANCELED' });
+  t.ok(fs.readFileSync(path).equals(content), 'nothing was zeroed');
+  new Int32Array(control)[4] = 0;
+  await native.zeroRange(openFile(t, path), path, 0, MiB, control);
+  t.ok(fs.readFileSync(path).equals(Buffer.alloc(MiB)));
+  const fd = openFile(t, path);
+  t.throws(() => native.zeroRange(fd, path, 0, MiB, new SharedArrayBuffer(8)), { code: 'ERR_OUT_OF_RANGE' });
+});
+
 t.test('writePieces', async (t) => {
   const dir = t.testdir();
   const random = new Random(60);

@@ -107,7 +107,7 @@ async function createLarge(
     const target = await createNewFile(path, request.lock, options.hints);
     files.push(target);
     checkDeviceSize(target, layout.fileLength);
-    if (target.inPlace) await clearDevice(target.file, layout);
+    if (target.inPlace) await clearDevice(target.file, layout, request.control);
     else await target.file.truncate(layout.fileLength);
     for (const { offset, data } of image.pieces) await target.file.write(data, offset);
     await preallocate(target.file, options, shape, layout, request.control);

@@ -1,6 +1,6 @@
 // Changes of guest ranges, one request each: which parts go by entries, which by bytes, and in what order. The caller
 // keeps requests that overlap apart.
-import type { Disk } from '../../disk/disk.js';
+import type { Disk, ZeroOptions } from '../../disk/disk.js';
 import { type ExtentColumns, Kind } from '../../disk/extents.js';
 import type { Mutex } from '../../disk/mutex.js';
 import { alignDown } from '../../disk/offsets.js';
@@ -55,10 +55,10 @@ export class GuestWriter {
     return steps ? this.#filler.put(steps, buffer, start) : this.#writeGroups(buffer, start, end);
   }
 
-  async zero(start: number, end: number, unmap: boolean): Promise<void> {
+  async zero(start: number, end: number, { unmap = true, control }: ZeroOptions): Promise<void> {
     const { header, dataFile } = this.#core;
     // A raw data file must read as the guest does.
-    if (header.dataFileRaw) await dataFile.zero(start, end - start);
+    if (header.dataFileRaw) await dataFile.zero(start, end - start, control?.buffer);
     for (const [at, stop] of this.#groups(start, end, header.backingFile === undefined)) {
       const { flagged, written } = this.#zeroer.pieces(at, stop, this.#disk.virtualSize);
       if (flagged[1] > flagged[0]) {

@@ -1,4 +1,6 @@
 // An existing image as convert's target (-n): the map decides where bytes go, the engine puts them there.
+
+import type { JobControl } from '../../disk/control.js';
 import type { Disk } from '../../disk/disk.js';
 import { DiskImageError } from '../../disk/errors.js';
 import { ExtentColumns, Kind } from '../../disk/extents.js';
@@ -19,6 +21,7 @@ export class InPlaceTarget implements ConvertTarget {
   readonly #backing: boolean;
   readonly #isZero: boolean;
   readonly #allocatesZeros: boolean;
+  readonly #control: JobControl;
 
   constructor(disk: WritableQcow2Disk, request: TargetRequest & { targetIsZero: boolean }) {
     const file = disk.externalFile ?? disk.file;
@@ -26,6 +29,7 @@ export class InPlaceTarget implements ConvertTarget {
     this.#backing = request.backing;
     this.#isZero = request.targetIsZero && disk.header.backingFile === undefined;
     this.#allocatesZeros = request.sparseSize === 0;
+    this.#control = request.control;
     this.alignment = disk.clusterSize;
     this.span = disk.clusterSize * MAX_BATCH_ENTRIES;
     this.checkpoint = {
@@ -46,7 +50,7 @@ export class InPlaceTarget implements ConvertTarget {
       const length = columns.length[row];
       if (kind === Kind.unallocated && this.#backing) continue;
       if (kind >= Kind.data || this.#allocatesZeros) await this.#disk.allocate(places, start, length);
-      else if (!this.#isZero) await this.#disk.zero(start, length);
+      else if (!this.#isZero) await this.#disk.zero(start, length, { control: this.#control });
     }
     return { count: places.count, start: places.start, length: places.length, offset: places.offset };
   }

@@ -60,7 +60,7 @@ export class PreallocatedTarget implements ConvertTarget {
     checkDeviceSize(target, layout.fileLength);
     const dataFile = await createDataFile(target.path, options, shape, request);
     try {
-      if (target.inPlace) await clearDevice(target.file, layout);
+      if (target.inPlace) await clearDevice(target.file, layout, request.control);
       else await target.file.truncate(layout.fileLength);
       for (const { offset, data } of firstPieces(options, shape, layout, target.path)) {
         await target.file.write(data, offset);

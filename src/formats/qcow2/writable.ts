@@ -127,7 +127,7 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   }
 
   async zero(start: number, length: number, options: ZeroOptions = {}): Promise<void> {
-    await this.#change(start, length, () => this.#guest.zero(start, start + length, options.unmap ?? true));
+    await this.#change(start, length, () => this.#guest.zero(start, start + length, options));
   }
 
   async discard(start: number, length: number): Promise<void> {

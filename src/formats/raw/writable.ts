@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { requireBuffer, requireRange } from '../../disk/arguments.js';
 import { JobControl } from '../../disk/control.js';
-import type { ResizeOptions, WritableDisk, WriteStreamOptions } from '../../disk/disk.js';
+import type { ResizeOptions, WritableDisk, WriteStreamOptions, ZeroOptions } from '../../disk/disk.js';
 import { type ExtentColumns, Kind } from '../../disk/extents.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import { RangeLock } from '../../disk/rangeLock.js';
@@ -38,8 +38,8 @@ export class WritableRawDisk extends RawDisk implements WritableDisk {
     );
   }
 
-  zero(start: number, length: number): Promise<void> {
-    return this.#change(start, length, () => this.file.zero(start, length));
+  zero(start: number, length: number, options: ZeroOptions = {}): Promise<void> {
+    return this.#change(start, length, () => this.file.zero(start, length, options.control?.buffer));
   }
 
   /** Storage goes back to the host where file and filesystem can punch holes; the bytes read as zeros either way. */
