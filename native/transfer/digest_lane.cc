@@ -115,7 +115,8 @@ Status DigestLane::Gather(const LaneContext& context, Task& task, const uint8_t*
     end = stop;
   }
   BASECOW_TRY(Room());
-  BASECOW_TRY(reader(context).Fill(source, row_, at_, end, buffer_.data(), task));
+  BASECOW_TRY(
+      FillDirect(context.control, reader(context), source, row_, at_, end, buffer_.data(), task, &bounce_));
   *data = buffer_.data();
   *length = static_cast<size_t>(end - at_);
   return Status::Ok();

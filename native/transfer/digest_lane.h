@@ -85,6 +85,7 @@ class DigestLane {
   uint64_t ahead_end_ = 0;
   std::unique_ptr<Reader> reader_;
   AlignedBuffer buffer_;
+  AlignedBuffer bounce_;
 };
 
 /// `length` bytes of `fd` from page-aligned `offset` on through window `index`; nullptr when the file is

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include <algorithm>
+#include <cstring>
+
 namespace basecow {
 
 namespace {
@@ -42,6 +45,32 @@ bool ReadDirect(const Control& control, const Source& source, const Row& row, ui
   const uint64_t host = row.offset + (from - row.start);
   if ((host & kMask) != 0 || (reinterpret_cast<uintptr_t>(out) & kMask) != 0) return false;
   return ReadDirectInto(control, source, row, from, to, out) != nullptr;
+}
+
+Status FillDirect(const Control& control, Reader& reader, const Source& source, size_t first, uint64_t start,
+                  uint64_t end, uint8_t* out, Task& task, AlignedBuffer* bounce) {
+  constexpr uint64_t kBounce = 256U << 10;
+  return ForEachPart(source.rows, first, start, end, [&](const Row* row, uint64_t from, uint64_t to) {
+    uint8_t* const place = out + (from - start);
+    if (row == nullptr || ReadsAsZeros(row->kind)) {
+      memset(place, 0, to - from);
+      return Status::Ok();
+    }
+    uint64_t at = from;
+    if (row->kind == Kind::kData && source.files[row->file].traits.direct != nullptr) {
+      if (bounce->data() == nullptr) *bounce = AlignedBuffer(kBounce + 2 * kDirectAlignment);
+      while (at < to && bounce->data() != nullptr) {
+        const uint64_t until = std::min(to, at + kBounce);
+        const uint8_t* const data = ReadDirectInto(control, source, *row, at, until, bounce->data());
+        if (data == nullptr) break;
+        memcpy(out + (at - start), data, until - at);
+        at = until;
+      }
+    }
+    if (at == to) return Status::Ok();
+    return reader.Read(source, static_cast<size_t>(row - source.rows.data()), at, to, out + (at - start),
+                       task);
+  });
 }
 
 void ReadAhead(int fd, uint64_t offset, uint64_t length) {

@@ -4,6 +4,7 @@
 
 #include "transfer/control.h"
 #include "transfer/plan.h"
+#include "transfer/reader.h"
 
 namespace basecow {
 
@@ -17,6 +18,10 @@ bool ReadDirect(const Control& control, const Source& source, const Row& row, ui
 /// = nothing is read, else where the bytes are in it.
 const uint8_t* ReadDirectInto(const Control& control, const Source& source, const Row& row, uint64_t from,
                               uint64_t to, uint8_t* buffer);
+
+/// As Reader::Fill, past the page cache where a file is open for that; `bounce` is made when it is needed.
+Status FillDirect(const Control& control, Reader& reader, const Source& source, size_t first, uint64_t start,
+                  uint64_t end, uint8_t* out, Task& task, AlignedBuffer* bounce);
 
 /// Starts reading [offset, offset + length) into the page cache, unless its ends are there already.
 void ReadAhead(int fd, uint64_t offset, uint64_t length);

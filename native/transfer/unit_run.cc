@@ -163,6 +163,11 @@ Status UnitRun::DigestBlock(Task& task) {
   return Status::Ok();
 }
 
+Status UnitRun::Fill(Task& task, size_t row, uint64_t from, uint64_t to, uint8_t* out) {
+  return FillDirect(worker_.control(), worker_.reader, task.batch->source, row, from, to, out, task,
+                    &bounce_);
+}
+
 Status UnitRun::LoadBlock(Task& task, bool may_map, bool* mapped) {
   const Source& source = task.batch->source;
   const UnitPart& front = block_.front();
@@ -200,13 +205,12 @@ Status UnitRun::LoadBlock(Task& task, bool may_map, bool* mapped) {
     while (until < block_.size() && block_[until].from == block_[until - 1].to) until++;
     const uint64_t from = block_[i].from;
     const uint64_t to = block_[until - 1].to;
-    Status status = worker_.reader.Fill(source, block_[i].row, from, to, out, task);
+    Status status = Fill(task, block_[i].row, from, to, out);
     if (!status.ok()) {
       if (!shared_.keep_going) return status;
       for (size_t n = i; n < until; n++) {
         const UnitPart& part = block_[n];
-        Status own =
-            worker_.reader.Fill(source, part.row, part.from, part.to, out + (part.from - from), task);
+        Status own = Fill(task, part.row, part.from, part.to, out + (part.from - from));
         if (!own.ok()) BASECOW_TRY(Failed(task, part, std::move(own)));
       }
     }

@@ -26,8 +26,9 @@ class UnitRun : public WorkerScratch {
   Status Zeros(Task& task, size_t first);
   Status Sort(Task& task, size_t first);
   Status Small(Task& task, const UnitPart& part);
+  Status Fill(Task& task, size_t row, uint64_t from, uint64_t to, uint8_t* out);
   Status DigestBlock(Task& task);
-  /// Bytes of the block, through a window or read; false in `*good` where they could not be had.
+  /// Bytes of the block, through a window (`*mapped`) or read.
   Status LoadBlock(Task& task, bool may_map, bool* mapped);
   Status Long(Task& task);
   Status Start(Task& task, DigestLane& lane);
@@ -50,6 +51,7 @@ class UnitRun : public WorkerScratch {
   std::vector<UnitPart> block_;
   uint64_t block_bytes_ = 0;
   AlignedBuffer memory_;
+  AlignedBuffer bounce_;
   const uint8_t* block_data_ = nullptr;
   std::vector<Md5Feed> feeds_;
   std::vector<Md5Message> messages_;

@@ -2,6 +2,7 @@ import { requireArray, requireFunction } from '../disk/arguments.js';
 import { JobControl } from '../disk/control.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import { type HashOutcome, type HashRequest, hash } from './hash.js';
+import { hashJoined } from './hashJoined.js';
 import { checkHashRequest } from './hashRules.js';
 import { type Effort, type Job, type JobSettings, runJob } from './job.js';
 
@@ -18,8 +19,9 @@ export interface HashFilesSettings extends JobSettings {
 }
 
 /**
- * Digests many files at once; results are in the order of the requests. A file that fails leaves the others alone. Progress
- * counts files.
+ * Digests many files at once, also whole files side by side on every thread; results are in the order of the requests. A
+ * file that fails leaves the others alone. Progress is in bytes; what is no file of known size joins the total when it is
+ * done.
  * @throws INVALID_ARGUMENT for a request that is none, before anything is read; CANCELLED.
  */
 export function hashFiles(
@@ -30,22 +32,32 @@ export function hashFiles(
     requireArray(files, 'files', 'hash');
     requireFunction(settings.onFile, 'onFile', 'hash');
     for (const file of files) checkHashRequest(file);
-    job.control.total = files.length;
-    const report = new InOrder(files.length, settings.onFile);
+    const report = new InOrder(files, settings.onFile);
+    const alone = await hashJoined(files, job, (index, file) => report.done(index, file));
     let next = 0;
-    const lanes = Math.min(job.threads, files.length);
+    const lanes = Math.min(job.threads, alone.length);
     const effort = shareOf(settings, lanes);
     const lane = async () => {
-      while (next < files.length) {
-        const index = next++;
-        report.done(index, await hashOne(files[index], effort, job));
-        job.control.advance(1);
+      while (next < alone.length) {
+        const index = alone[next++];
+        const file = await hashOne(files[index], effort, job);
+        const { done, total } = job.control.progress;
+        job.control.total = Math.max(total, done + (file.outcome?.size ?? 0));
+        job.control.advance(file.outcome?.size ?? 0);
+        report.done(index, file);
+      }
+    };
+    const stopping = async () => {
+      try {
+        await lane();
+      } catch (error) {
+        next = alone.length;
+        throw error;
       }
     };
     // All lanes are over when this is.
-    const failed = (await Promise.allSettled(Array.from({ length: lanes }, lane))).find(
-      (one) => one.status === 'rejected',
-    );
+    const ends = await Promise.allSettled(Array.from({ length: lanes }, stopping));
+    const failed = ends.find((one) => one.status === 'rejected');
     if (failed) throw failed.reason;
     return report.files;
   });
@@ -77,8 +89,8 @@ class InOrder {
   readonly #tell: HashFilesSettings['onFile'];
   #told = 0;
 
-  constructor(count: number, tell: HashFilesSettings['onFile']) {
-    this.files = new Array(count);
+  constructor(requests: readonly HashRequest[], tell: HashFilesSettings['onFile']) {
+    this.files = new Array(requests.length);
     this.#tell = tell;
   }
 
