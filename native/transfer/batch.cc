@@ -49,7 +49,7 @@ bool Batch::Next(const Sink& sink, uint64_t segment, Task* task, uint64_t* skipp
   }
   while (row_ < source.rows.size() && source.rows[row_].end() <= at_) row_++;
   while (other_row_ < other.rows.size() && other.rows[other_row_].end() <= at_) other_row_++;
-  uint64_t until = sink.Cut(*this, at_, row_, &task->zeros);
+  uint64_t until = sink.Cut(*this, at_, row_);
   const bool cut = until != 0;
   if (!cut) until = (at_ / segment + 1) * segment;
   if (!cut && sink.ZeroRun() > segment && row_ < source.rows.size()) {

@@ -47,11 +47,29 @@ size_t UnitMap::After(const Batch& batch, uint64_t at) const {
   return static_cast<size_t>(found - units.begin());
 }
 
-size_t UnitMap::EndingBy(const Batch& batch, size_t first, uint64_t end) const {
-  size_t until = After(batch, end);
-  // The last chunk may be short.
-  if (chunk_size_ != 0 && end == size_) until = Count(batch);
-  return until > first ? until - first : 0;
+size_t UnitMap::Zeros(const Batch& batch, size_t first, size_t row) const {
+  const std::vector<Row>& rows = batch.source.rows;
+  const Unit unit = At(batch, first);
+  if (unit.start < batch.start || unit.end > batch.end) return 0;
+  uint64_t end = unit.start;
+  while (end < batch.end) {
+    const bool gap = row >= rows.size() || rows[row].start > end;
+    if (!gap && !ReadsAsZeros(rows[row].kind)) break;
+    end = gap ? (row < rows.size() ? rows[row].start : batch.end) : rows[row++].end();
+    // Between stretches there is nothing to look at.
+    if (chunk_size_ == 0 && end >= unit.end) break;
+  }
+  end = std::min(end, batch.end);
+  if (end < unit.end) return 0;
+  if (chunk_size_ == 0) {
+    size_t until = first + 1;
+    while (until < batch.units.size() && batch.units[until].start + batch.units[until].length <= end &&
+           batch.units[until].length == unit.length()) {
+      until++;
+    }
+    return until - first;
+  }
+  return std::max<size_t>(1, static_cast<size_t>((end - unit.start) / chunk_size_));
 }
 
 bool ZeroDigests::Find(uint64_t length, uint8_t* digest, size_t width) {

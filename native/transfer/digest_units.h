@@ -35,8 +35,9 @@ class UnitMap {
   [[nodiscard]] Unit At(const Batch& batch, size_t index) const;
   /// Index of the first unit that ends after `at`.
   [[nodiscard]] size_t After(const Batch& batch, uint64_t at) const;
-  /// Units from `first` on that end at or before `end`.
-  [[nodiscard]] size_t EndingBy(const Batch& batch, size_t first, uint64_t end) const;
+  /// Units from `first` on that lie in rows of zeros and are all as long as the first; `row` ends after its
+  /// start. 0 = the first is not all zeros, or does not lie in the batch.
+  [[nodiscard]] size_t Zeros(const Batch& batch, size_t first, size_t row) const;
   /// Where the digest of a unit goes that ends in this batch.
   [[nodiscard]] uint8_t* Place(const Batch& batch, const Unit& unit) const {
     return batch.digests + unit.index * width_;

@@ -18,12 +18,11 @@ class Sink {
   /// Bytes of one row of zeros that a task may have beyond a segment; 0 = as all others.
   [[nodiscard]] virtual uint64_t ZeroRun() const { return 0; }
   /// Where the task that begins at `at`, in or before source.rows[row], ends; 0 = at the end of its segment.
-  /// A task of any length may be `*zeros`. Under the job's lock.
-  virtual uint64_t Cut(const Batch& batch, uint64_t at, size_t row, bool* zeros) const {
+  /// Under the job's lock.
+  [[nodiscard]] virtual uint64_t Cut(const Batch& batch, uint64_t at, size_t row) const {
     (void)batch;
     (void)at;
     (void)row;
-    (void)zeros;
     return 0;
   }
   /// Each batch ends with a task `last`.

@@ -17,15 +17,6 @@ constexpr uint64_t kPage = 4096;
 /// The block's window comes after those of the lanes.
 constexpr size_t kBlockWindow = kUnitLanes;
 
-/// [from, to) lies in rows of zeros (or in none); `row` ends after `from`.
-bool AllZeros(const std::vector<Row>& rows, size_t row, uint64_t from, uint64_t to) {
-  for (uint64_t at = from; at < to && row < rows.size() && rows[row].start < to; row++) {
-    if (!ReadsAsZeros(rows[row].kind)) return false;
-    at = rows[row].end();
-  }
-  return true;
-}
-
 }  // namespace
 
 UnitRun::UnitRun(UnitShared& shared, Worker& worker)
@@ -38,7 +29,6 @@ Status UnitRun::Run(Task& task) {
   const size_t first = shared_.units.After(*task.batch, task.start);
   // Gaps between stretches are nobody's progress, and what is, is told as it is made.
   task.reported = task.end - task.start;
-  if (task.zeros) return Zeros(task, first);
   if (!area_.reserved()) area_.Reserve(kUnitLanes + 1, kBlock + kPage);
   Status status = Sort(task, first);
   if (status.ok()) status = Long(task);
@@ -48,68 +38,50 @@ Status UnitRun::Run(Task& task) {
   return status;
 }
 
-Status UnitRun::Zeros(Task& task, size_t first) {
-  const Batch& batch = *task.batch;
-  const UnitMap& units = shared_.units;
-  const size_t width = units.width();
-  const size_t count = units.EndingBy(batch, first, task.end);
-  uint64_t last_length = 0;
-  const uint8_t* last = nullptr;
-  uint64_t told = 0;
-  for (size_t i = first; i < first + count; i++) {
-    const Unit unit = units.At(batch, i);
-    uint8_t* const place = units.Place(batch, unit);
-    if (last != nullptr && unit.length() == last_length) {
-      memcpy(place, last, width);
-    } else {
-      if (!shared_.zeros.Find(unit.length(), place, width)) {
-        long_.assign(1, {unit, unit.start, unit.end, task.row, true});
-        BASECOW_TRY(Long(task));
-        told += unit.length();
-      }
-      last = place;
-      last_length = unit.length();
-    }
-  }
-  if (count != 0) {
-    Advance(units.At(batch, first + count - 1).end - units.At(batch, first).start - told);
-  }
-  return Status::Ok();
-}
-
 Status UnitRun::Sort(Task& task, size_t first) {
   const Batch& batch = *task.batch;
   const std::vector<Row>& rows = batch.source.rows;
   const size_t count = shared_.units.Count(batch);
-  const size_t width = shared_.units.width();
   size_t row = task.row;
   long_.clear();
   alike_.clear();
-  for (size_t i = first; i < count; i++) {
+  finding_.clear();
+  for (size_t i = first; i < count;) {
     const Unit unit = shared_.units.At(batch, i);
     if (unit.start >= task.end) break;
     UnitPart part{unit, std::max(unit.start, batch.start), std::min(unit.end, batch.end), 0, false};
     while (row < rows.size() && rows[row].end() <= part.from) row++;
     part.row = row;
-    const bool whole = part.from == unit.start && part.to == unit.end;
-    part.zeros = whole && AllZeros(rows, row, part.from, part.to);
-    if (part.zeros) {
-      if (shared_.zeros.Find(unit.length(), shared_.units.Place(batch, unit), width)) {
-        Advance(unit.length());
-      } else if (std::any_of(long_.begin(), long_.end(), [&](const UnitPart& other) {
-                   return other.zeros && other.unit.length() == unit.length();
-                 })) {
-        alike_.push_back(unit);
-      } else {
-        long_.push_back(part);
+    if (const size_t zeros = shared_.units.Zeros(batch, i, row); zeros != 0) {
+      if (!Known(task, unit, zeros)) {
+        // One of them finds the digest out for all that are as long.
+        part.zeros = true;
+        const bool first_of_length = finding_.insert(unit.length()).second;
+        if (first_of_length) long_.push_back(part);
+        const size_t rest = first_of_length ? zeros - 1 : zeros;
+        if (rest != 0) alike_.emplace_back(shared_.units.At(batch, i + zeros - rest), rest);
       }
-    } else if (whole && unit.length() <= kSmallUnit) {
+      i += zeros;
+      continue;
+    }
+    i++;
+    if (part.from == unit.start && part.to == unit.end && unit.length() <= kSmallUnit) {
       BASECOW_TRY(Small(task, part));
     } else {
       long_.push_back(part);
     }
   }
   return DigestBlock(task);
+}
+
+bool UnitRun::Known(Task& task, const Unit& unit, size_t count) {
+  const size_t width = shared_.units.width();
+  uint8_t digest[kMaxDigest];
+  if (!shared_.zeros.Find(unit.length(), digest, width)) return false;
+  uint8_t* place = shared_.units.Place(*task.batch, unit);
+  for (size_t i = 0; i < count; i++, place += width) memcpy(place, digest, width);
+  Advance(count * unit.length());
+  return true;
 }
 
 Status UnitRun::Small(Task& task, const UnitPart& part) {
@@ -311,10 +283,7 @@ Status UnitRun::Failed(Task& task, const UnitPart& part, Status status) {
 }
 
 Status UnitRun::Alike(Task& task) {
-  for (const Unit& unit : alike_) {
-    uint8_t* const place = shared_.units.Place(*task.batch, unit);
-    if (shared_.zeros.Find(unit.length(), place, shared_.units.width())) Advance(unit.length());
-  }
+  for (const auto& [unit, count] : alike_) Known(task, unit, count);
   alike_.clear();
   return Status::Ok();
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <deque>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "hash/md5_many.h"
@@ -23,8 +25,9 @@ class UnitRun : public WorkerScratch {
   Status Run(Task& task);
 
  private:
-  Status Zeros(Task& task, size_t first);
   Status Sort(Task& task, size_t first);
+  /// `count` units of zeros from `unit` on get the digest of as many zeros, if that is known.
+  bool Known(Task& task, const Unit& unit, size_t count);
   Status Small(Task& task, const UnitPart& part);
   Status Fill(Task& task, size_t row, uint64_t from, uint64_t to, uint8_t* out);
   Status DigestBlock(Task& task);
@@ -46,8 +49,10 @@ class UnitRun : public WorkerScratch {
   /// Digested in lanes; next_ of them have begun.
   std::vector<UnitPart> long_;
   size_t next_ = 0;
-  /// Zeros of a length that one of long_ has too.
-  std::vector<Unit> alike_;
+  /// Runs of zeros of a length that one of long_ has too: the first, and how many.
+  std::vector<std::pair<Unit, size_t>> alike_;
+  /// Those lengths.
+  std::unordered_set<uint64_t> finding_;
   std::vector<UnitPart> block_;
   uint64_t block_bytes_ = 0;
   AlignedBuffer memory_;

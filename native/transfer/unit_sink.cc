@@ -11,17 +11,8 @@ namespace {
 /// Bytes of small units in one task: enough to make a task's price small, few enough for all threads to have
 /// one.
 constexpr uint64_t kTaskBytes = 4U << 20;
-/// Units of zeros in one task, and how many in a row are worth a task of their own.
-constexpr size_t kZeroUnits = 1U << 16;
-constexpr size_t kLeastZeroUnits = 64;
-
-/// End of the zeros that the rows from `row` on hold without a gap, from `at` on.
-uint64_t ZerosUntil(const std::vector<Row>& rows, size_t row, uint64_t at) {
-  for (; row < rows.size() && rows[row].start <= at && ReadsAsZeros(rows[row].kind); row++) {
-    at = rows[row].end();
-  }
-  return at;
-}
+/// Units of any kind in one task; those of zeros cost next to nothing.
+constexpr size_t kTaskUnits = 1U << 20;
 
 }  // namespace
 
@@ -68,35 +59,28 @@ Status UnitSink::Check(const Batch& batch) {
   return shared_.units.Check(batch);
 }
 
-uint64_t UnitSink::Cut(const Batch& batch, uint64_t at, size_t row, bool* zeros) const {
+uint64_t UnitSink::Cut(const Batch& batch, uint64_t at, size_t row) const {
   const UnitMap& units = shared_.units;
   const std::vector<Row>& rows = batch.source.rows;
   const size_t count = units.Count(batch);
   const size_t first = units.After(batch, at);
   if (first >= count) return batch.end;
-  const auto zero_units = [&](size_t index, uint64_t from, size_t from_row) {
-    if (units.At(batch, index).start < from) return size_t{0};
-    return units.EndingBy(batch, index, std::min(ZerosUntil(rows, from_row, from), batch.end));
-  };
-  if (const size_t run = std::min(zero_units(first, at, row), kZeroUnits); run >= kLeastZeroUnits) {
-    *zeros = true;
-    return units.At(batch, first + run - 1).end;
-  }
   const size_t share = (count - first + threads_ - 1) / threads_;
   const size_t most = shared_.is_md5 ? std::clamp<size_t>(share, 1, kUnitLanes) : 1;
   size_t lanes = 0;
   uint64_t bytes = 0;
   uint64_t end = at;
-  for (size_t i = first; i < count && i < first + kZeroUnits; i++) {
+  for (size_t i = first; i < count && i < first + kTaskUnits;) {
     const Unit unit = units.At(batch, i);
     const uint64_t from = std::max(unit.start, batch.start);
     const uint64_t to = std::min(unit.end, batch.end);
     while (row < rows.size() && rows[row].end() <= from) row++;
-    const bool empty = row < rows.size() && rows[row].start <= from && ReadsAsZeros(rows[row].kind) &&
-                       rows[row].end() >= to && from == unit.start;
-    if (empty) {
-      if (i != first && zero_units(i, from, row) >= kLeastZeroUnits) break;
-    } else if (to - from <= kSmallUnit) {
+    if (const size_t zeros = units.Zeros(batch, i, row); zeros != 0) {
+      i += zeros;
+      end = units.At(batch, i - 1).end;
+      continue;
+    }
+    if (to - from <= kSmallUnit) {
       if (bytes >= kTaskBytes) break;
       bytes += to - from;
     } else {
@@ -104,6 +88,7 @@ uint64_t UnitSink::Cut(const Batch& batch, uint64_t at, size_t row, bool* zeros)
       lanes++;
     }
     end = to;
+    i++;
   }
   return end;
 }

@@ -53,7 +53,7 @@ class UnitSink : public Sink {
   explicit UnitSink(const DigestOptions& options);
 
   [[nodiscard]] bool Skips(const Row* /*row*/) const override { return false; }
-  uint64_t Cut(const Batch& batch, uint64_t at, size_t row, bool* zeros) const override;
+  [[nodiscard]] uint64_t Cut(const Batch& batch, uint64_t at, size_t row) const override;
   Status Check(const Batch& batch) override;
   Status Process(Worker& worker, Task& task) override;
   void Stop() override { shared_.carry.Stop(); }
