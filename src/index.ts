@@ -108,6 +108,13 @@ export { type MeasureImageRequest, measure } from './operations/measure.js';
 export type { ProgressListener } from './operations/progressReport.js';
 export { type RebaseOutcome, type RebaseRequest, rebase } from './operations/rebase.js';
 export { type ResizeImageOptions, type ResizeOutcome, resizeImage } from './operations/resize.js';
+export {
+  applySnapshot,
+  createSnapshot,
+  deleteSnapshot,
+  listSnapshots,
+  type SnapshotImage,
+} from './operations/snapshot.js';
 export type { CacheMode, ImageSource } from './operations/source.js';
 export type { PoolJobSettings, PoolOptions } from './pool/jobPool.js';
 export type {

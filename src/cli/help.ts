@@ -256,6 +256,18 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['-q, --quiet', 'print nothing but errors'],
     ],
   },
+  snapshot: {
+    usage: '[-f FMT | --image-opts] [-U] [-q] [-l | -c NAME | -a SNAPSHOT | -d NAME] FILE',
+    about: 'Lists, makes, applies or deletes internal snapshots.',
+    options: [
+      ['-l, --list', 'list them'],
+      ['-c, --create NAME', 'make one of what the disk holds now'],
+      ['-a, --apply SNAPSHOT', 'give the disk back what it held then; ID or name'],
+      ['-d, --delete NAME', 'delete the first of this name'],
+      ...IMAGE,
+      ['-q, --quiet', 'print nothing but errors'],
+    ],
+  },
 };
 
 const COLUMN = 36;

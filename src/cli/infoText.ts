@@ -17,8 +17,7 @@ export function infoText(disk: DiskInfo): string {
   if (disk.backingFilenameFormat !== undefined) {
     lines.push(`backing file format: ${disk.backingFilenameFormat}`);
   }
-  if (disk.snapshots?.length)
-    lines.push('Snapshot list:', SNAPSHOT_HEAD, ...disk.snapshots.map(snapshotLine));
+  lines.push(...snapshotList(disk.snapshots ?? []));
   if (disk.formatSpecific) {
     lines.push('Format specific information:', ...members(disk.formatSpecific.data, 1));
   }
@@ -29,6 +28,11 @@ function backingLine(disk: DiskInfo, stored: string): string {
   const full = disk.fullBackingFilename;
   if (full === undefined) return `backing file: ${stored} (cannot determine actual path)`;
   return `backing file: ${stored}${full === stored ? '' : ` (actual path: ${full})`}`;
+}
+
+/** Lines of `snapshot -l`; none without snapshots. */
+export function snapshotList(snapshots: readonly SnapshotInfo[]): string[] {
+  return snapshots.length === 0 ? [] : ['Snapshot list:', SNAPSHOT_HEAD, ...snapshots.map(snapshotLine)];
 }
 
 const SNAPSHOT_HEAD =

@@ -17,7 +17,8 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
   provision: () => import('./provision.js'),
   rebase: () => import('./rebase.js'),
   resize: () => import('./resize.js'),
+  snapshot: () => import('./snapshot.js'),
 };
 
 /** qemu-img's verbs that basecow has not got: named in the refusal, so that nobody looks for a typing error. */
-export const absentVerbs: readonly string[] = ['amend', 'bench', 'bitmap', 'dd', 'snapshot'];
+export const absentVerbs: readonly string[] = ['amend', 'bench', 'bitmap', 'dd'];

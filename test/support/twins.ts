@@ -66,6 +66,11 @@ export class Twins {
     }
   }
 
+  /** Where qemu-img works, and where basecow does. */
+  get dirs(): [string, string] {
+    return [this.#theirs, this.#ours];
+  }
+
   /**
    * One test per line: stdout, stderr and exit code must be qemu-img's, byte for byte. `WORDS => FILE FORMAT` also
    * compares what was made: content, qemu-img check, and what qemu-img info says of it.
@@ -81,7 +86,8 @@ export class Twins {
 
   async both(words: string[]): Promise<{ theirs: Ran; ours: Ran }> {
     const theirs = tryRun('qemu-img', words, { cwd: this.#theirs });
-    return { theirs, ours: await this.ours(words, READERS.has(words[0]) ? this.#theirs : this.#ours) };
+    const reads = READERS.has(words[0]);
+    return { theirs, ours: await this.ours(words, reads ? this.#theirs : this.#ours) };
   }
 
   /** basecow alone. */

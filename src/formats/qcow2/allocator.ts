@@ -179,6 +179,14 @@ export class Allocator {
     await this.#punch(holes);
   }
 
+  /** References that wait to be taken away, by host cluster; they are the caller's to settle from now on. */
+  takeFrees(): Map<number, number> {
+    const taken = new Map(this.#freed);
+    this.#freed.clear();
+    this.#punched.clear();
+    return taken;
+  }
+
   /** Clusters from `first` on are cut off the file (all are free): for verbs that shrink it. */
   forgetTail(first: number): void {
     this.#tail = Math.min(this.#tail, first);

@@ -34,7 +34,8 @@ export class Qcow2Disk extends BaseDisk {
   readonly format: string = 'qcow2';
   readonly file: HostFile;
   readonly limits: Readonly<Limits>;
-  readonly snapshotTable: SnapshotTable;
+  /** As of open, or of the last change through this disk. */
+  snapshotTable: SnapshotTable;
   readonly snapshot?: Snapshot;
   readonly externalFile?: HostFile;
   readonly backing?: Disk;

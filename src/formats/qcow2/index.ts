@@ -45,8 +45,17 @@ export const qcow2: ImageFormat = {
     const { changeQcow2Backing } = await import('./changeBacking.js');
     return changeQcow2Backing(disk, backing);
   },
+  snapshots: {
+    create: async (disk, snapshot) => (await snapshots()).create(disk, snapshot),
+    apply: async (disk, which) => (await snapshots()).apply(disk, which),
+    remove: async (disk, which) => (await snapshots()).remove(disk, which),
+  },
   async measure(request) {
     const { measureQcow2 } = await import('./measure.js');
     return measureQcow2(request);
   },
 };
+
+async function snapshots() {
+  return (await import('./snapshotEdit.js')).qcow2Snapshots;
+}

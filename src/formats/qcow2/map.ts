@@ -77,7 +77,7 @@ export function checkedL2Offset(layer: Layer, index: number): number {
 }
 
 /** How many L2 tables from `index` on lie one after another in the file and are wanted. */
-function neighbours(layer: Layer, index: number, last: number, offset: number): number {
+export function neighbours(layer: Layer, index: number, last: number, offset: number): number {
   const { l1, header, l2 } = layer;
   const most = Math.min(last - index, l2.maxAhead);
   let count = 1;

@@ -37,6 +37,8 @@ export class RefcountStore {
   #tableClusters: number;
   #moved = false;
   readonly #newEntries = new Set<number>();
+  /** Told of every change of counts. */
+  observer: ((first: number, clusters: number, value: number) => void) | undefined;
 
   private constructor(file: HostFile, header: Qcow2Header, table: Float64Array) {
     this.file = file;
@@ -143,6 +145,7 @@ export class RefcountStore {
 
   /** Gives `clusters` clusters from `first` on the count `value`; blocks must be there. */
   async setRun(first: number, clusters: number, value: number): Promise<void> {
+    this.observer?.(first, clusters, value);
     for (let at = first; at < first + clusters; ) {
       const index = Math.floor(at / this.perBlock);
       const stop = Math.min(first + clusters, (index + 1) * this.perBlock);

@@ -14,6 +14,9 @@ export interface Snapshot extends SnapshotInfo {
   readonly l1Entries: number;
   /** Extra data as stored, known and unknown fields. */
   readonly extra: Buffer;
+  /** Id and name as stored, whatever text they are. */
+  readonly idBytes: Buffer;
+  readonly nameBytes: Buffer;
 }
 
 export interface SnapshotTable {
@@ -53,14 +56,16 @@ export async function readSnapshots(
       );
     }
     const extra = Buffer.from(await reader.take(extraLength, what));
-    const id = (await reader.take(idLength, what)).toString('utf8');
-    const name = (await reader.take(nameLength, what)).toString('utf8');
+    const idBytes = Buffer.from(await reader.take(idLength, what));
+    const nameBytes = Buffer.from(await reader.take(nameLength, what));
     await reader.take(-reader.taken & 7, what, true);
     const diskSize = extraLength >= 16 ? Number(extra.readBigUInt64BE(8)) : header.diskSize;
     const icount = extraLength >= 24 ? extra.readBigUInt64BE(16) : undefined;
     snapshots.push({
-      id,
-      name,
+      id: idBytes.toString('utf8'),
+      name: nameBytes.toString('utf8'),
+      idBytes,
+      nameBytes,
       dateSec: fixed.readUInt32BE(16),
       dateNsec: fixed.readUInt32BE(20),
       vmClockNsec: fixed.readBigUInt64BE(24),
