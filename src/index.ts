@@ -44,6 +44,7 @@ export {
   type ViolationCode,
 } from './inspect/index.js';
 export type { EngineInfo } from './native.js';
+export { type AmendRequest, amend, amendOptionSpecs } from './operations/amend.js';
 export { type CheckOutcome, type CheckRequest, check } from './operations/check.js';
 export { type CommitOutcome, type CommitRequest, commit } from './operations/commit.js';
 export { type CompareOutcome, type CompareRequest, compare } from './operations/compare.js';

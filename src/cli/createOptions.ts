@@ -62,12 +62,8 @@ export function printOptionHelp(ctx: CliContext, format: string, filename: strin
   const specs = requireCreatable(format);
   if (filename !== undefined) requireLocalName(filename);
   const shown = specs.filter((spec) => filename !== undefined || !spec.protocol);
-  const lines = shown
-    .map((spec) => ({ head: `${spec.name}=<${typeText(spec.type)}>`, help: spec.help }))
-    .sort((a, b) => (a.head < b.head ? -1 : 1))
-    .map(({ head, help }) => `  ${head.padEnd(22)} - ${help}\n`);
   print(ctx, filename === undefined ? `Supported ${format} options:\n` : 'Supported options:\n');
-  print(ctx, lines.join(''));
+  print(ctx, optionTable(shown));
   if (filename === undefined) {
     print(
       ctx,
@@ -75,6 +71,15 @@ export function printOptionHelp(ctx: CliContext, format: string, filename: strin
         'Specify the target filename to include those options.\n',
     );
   }
+}
+
+/** Lines of options, sorted as qemu-img sorts them. */
+export function optionTable(specs: readonly CreateOptionSpec[]): string {
+  return specs
+    .map((spec) => ({ head: `${spec.name}=<${typeText(spec.type)}>`, help: spec.help }))
+    .sort((a, b) => (a.head < b.head ? -1 : 1))
+    .map(({ head, help }) => `  ${head.padEnd(22)} - ${help}\n`)
+    .join('');
 }
 
 function typeText(type: CreateOptionSpec['type']): string {

@@ -23,6 +23,18 @@ const PRIORITY: VerbHelp['options'] = [
 ];
 
 const helps: Readonly<Record<string, VerbHelp>> = {
+  amend: {
+    usage: '-o OPTS [-f FMT | --image-opts] [-t CACHE] [--force] [-p] [-q] FILE',
+    about: 'Changes options of an existing image.',
+    options: [
+      ['-o, --options OPTS', 'NAME=VALUE,...; -o help lists them'],
+      ['-f, --format FMT', 'format of FILE (default: probed)'],
+      ['--image-opts', 'FILE is driver=FMT,file.filename=PATH'],
+      ['-t, --cache MODE', 'cache mode of writing (default: writeback)'],
+      ['--force', 'accepted; it is for key slots of encrypted images'],
+      ...PROGRESS,
+    ],
+  },
   'bench-vs': {
     usage: '[--rival PATH] [--dir DIR] [--size SIZE] [--rounds N] [--output human|json] [-q]',
     about:

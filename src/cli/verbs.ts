@@ -2,6 +2,7 @@ import type { VerbModule } from './context.js';
 
 /** Every verb and its module, loaded only when the verb is called: start-up time is the one module's. */
 export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
+  amend: () => import('./amend.js'),
   'bench-vs': () => import('./benchVs.js'),
   cache: () => import('./cache.js'),
   check: () => import('./check.js'),
@@ -21,4 +22,4 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
 };
 
 /** qemu-img's verbs that basecow has not got: named in the refusal, so that nobody looks for a typing error. */
-export const absentVerbs: readonly string[] = ['amend', 'bench', 'bitmap', 'dd'];
+export const absentVerbs: readonly string[] = ['bench', 'bitmap', 'dd'];

@@ -16,6 +16,7 @@ export type PatchableFields = Pick<
   | 'incompatible'
   | 'compatible'
   | 'autoclear'
+  | 'refcountOrder'
 >;
 
 /** Where each field lies, and its bytes. */
@@ -30,6 +31,7 @@ const PLACES: Record<keyof PatchableFields, readonly [offset: number, bytes: 4 |
   incompatible: [72, 8],
   compatible: [80, 8],
   autoclear: [88, 8],
+  refcountOrder: [96, 4],
 };
 const V2_BYTES = 72;
 const V3_BYTES = 104;

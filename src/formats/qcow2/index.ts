@@ -1,4 +1,5 @@
 import type { ImageFormat } from '../../disk/format.js';
+import { qcow2AmendOptions } from './amendOptions.js';
 import { QCOW2_MAGIC } from './constants.js';
 import { openQcow2 } from './open.js';
 import { qcow2CreateOptions } from './options.js';
@@ -16,9 +17,9 @@ export const qcow2: ImageFormat = {
     const { openWritableQcow2 } = await import('./writable.js');
     return openWritableQcow2(file, options);
   },
-  async check(disk, control) {
+  async check(disk, control, repair) {
     const { checkQcow2 } = await import('./check/index.js');
-    return checkQcow2(disk, control);
+    return checkQcow2(disk, control, { repair });
   },
   createOptions: qcow2CreateOptions,
   async create(path, request) {
@@ -44,6 +45,11 @@ export const qcow2: ImageFormat = {
   async changeBacking(disk, backing) {
     const { changeQcow2Backing } = await import('./changeBacking.js');
     return changeQcow2Backing(disk, backing);
+  },
+  amendOptions: qcow2AmendOptions,
+  async amend(disk, options, control) {
+    const { amendQcow2 } = await import('./amend.js');
+    return amendQcow2(disk, options, control);
   },
   snapshots: {
     create: async (disk, snapshot) => (await snapshots()).create(disk, snapshot),

@@ -121,7 +121,8 @@ async function remove(core: ImageCore, table: SnapshotTable, which: SnapshotSele
   return snapshot;
 }
 
-async function placeL1(
+/** A new L1 table. Returns the header's fields for it. */
+export async function placeL1(
   core: ImageCore,
   shadow: ShadowRefcounts,
   words: Uint32Array,
@@ -136,7 +137,8 @@ async function placeL1(
   return { l1Offset: offset, l1Entries: words.length / 2 };
 }
 
-async function placeSnapshots(
+/** A new snapshot table; the old one is released. Returns the header's fields for it. */
+export async function placeSnapshots(
   core: ImageCore,
   shadow: ShadowRefcounts,
   snapshots: readonly StoredSnapshot[],
@@ -157,7 +159,7 @@ async function placeSnapshots(
 }
 
 /** Everything is written: syncs, switches, and gives storage back. */
-async function publish(
+export async function publish(
   core: ImageCore,
   shadow: ShadowRefcounts,
   change: Partial<PatchableFields>,
