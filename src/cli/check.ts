@@ -1,7 +1,8 @@
 import { DiskImageError } from '../disk/errors.js';
-import { type CheckOutcome, check } from '../operations/check.js';
+import { type CheckOutcome, type CheckRequest, check } from '../operations/check.js';
 import { sourceCacheMode } from './cacheModes.js';
 import type { CliContext } from './context.js';
+import { errnoText } from './errno.js';
 import { CliError } from './errors.js';
 import { isOpenFailure, openError, systemText } from './messages.js';
 import { resolveOperand } from './operand.js';
@@ -31,12 +32,12 @@ const EXIT_CORRUPT = 2;
 const EXIT_LEAKS = 3;
 const EXIT_UNSUPPORTED = 63;
 
-/** `check [-f FMT | --image-opts] [-T CACHE] [-U] [-q] [--output human|json] FILE`. */
+/** `check [-f FMT | --image-opts] [-r leaks|all] [-T CACHE] [-U] [-q] [--output human|json] FILE`. */
 export async function run(args: string[], ctx: CliContext): Promise<number> {
   let format: string | undefined;
   let output: string | undefined;
   let cacheText = 'writeback';
-  let repair = false;
+  let repair: CheckRequest['repair'];
   let quiet = false;
   let imageOpts = false;
   let forceShare = false;
@@ -55,13 +56,17 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   if (operands.length !== 1) throw usageError(ctx, 'Expecting one image file name');
   const human = outputFormat(output) === 'human';
   sourceCacheMode(cacheText);
-  if (repair) throw new CliError('Repair is not supported: check finds faults and changes nothing');
   const operand = await resolveOperand(operands[0], { format, imageOpts, forceShare });
+  if (repair && operand.lock === false) {
+    throw new CliError(
+      `Could not open '${operand.name}': force-share=on can only be used with read-only images`,
+    );
+  }
   const display = new ProgressDisplay(ctx, 'check', { quiet });
   let outcome: CheckOutcome;
   try {
     display.start();
-    outcome = await check(operand, { signal: ctx.signal, onProgress: display.onProgress });
+    outcome = await check({ ...operand, repair }, { signal: ctx.signal, onProgress: display.onProgress });
     display.finish(true);
   } catch (error) {
     if (!(error instanceof DiskImageError) || error.code === 'CANCELLED') throw error;
@@ -74,14 +79,27 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     display.end();
   }
   for (const message of outcome.messages) ctx.stderr.write(`${message}\n`);
+  if (human) print(ctx, repairText(outcome), quiet);
+  if (outcome.failure !== undefined) {
+    throw new CliError(`Check failed: ${errnoText(outcome.failure) ?? outcome.failure}`);
+  }
   print(ctx, human ? checkText(outcome) : `${qemuJson(checkJson(outcome, operand.name))}\n`, quiet);
   if (outcome.checkErrors) throw new CliError('Check failed');
   return outcome.corruptions ? EXIT_CORRUPT : outcome.leaks ? EXIT_LEAKS : 0;
 }
 
-function repairMode(ctx: CliContext, text: string): boolean {
-  if (text === 'leaks' || text === 'all') return true;
+function repairMode(ctx: CliContext, text: string): CheckRequest['repair'] {
+  if (text === 'leaks' || text === 'all') return text;
   throw usageError(ctx, `Unknown option value for -r (expecting 'leaks' or 'all'): ${text}`);
+}
+
+function repairText({ corruptionsFixed, leaksFixed }: CheckOutcome): string {
+  if (!corruptionsFixed && !leaksFixed) return '';
+  return (
+    'The following inconsistencies were found and repaired:\n\n' +
+    `    ${leaksFixed} leaked clusters\n    ${corruptionsFixed} corruptions\n\n` +
+    'Double checking the fixed image now...\n'
+  );
 }
 
 function checkText(outcome: CheckOutcome): string {
@@ -122,6 +140,8 @@ function checkJson(outcome: CheckOutcome, filename: string) {
     'image-end-offset': outcome.imageEndOffset || undefined,
     corruptions: outcome.corruptions || undefined,
     leaks: outcome.leaks || undefined,
+    'corruptions-fixed': outcome.corruptionsFixed || undefined,
+    'leaks-fixed': outcome.leaksFixed || undefined,
     'total-clusters': outcome.totalClusters || undefined,
     'allocated-clusters': outcome.allocatedClusters || undefined,
     'fragmented-clusters': outcome.fragmentedClusters || undefined,

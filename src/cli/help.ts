@@ -61,11 +61,12 @@ const helps: Readonly<Record<string, VerbHelp>> = {
     ],
   },
   check: {
-    usage: '[-f FMT | --image-opts] [-T CACHE] [-U] [-q] [--output human|json] FILE',
+    usage: '[-f FMT | --image-opts] [-r leaks|all] [-T CACHE] [-U] [-q] [--output human|json] FILE',
     about:
       'Checks the consistency of an image. Exit 0 good, 1 not checked, 2 corrupt, 3 leaks, 63 format has no check.',
     options: [
       ...IMAGE,
+      ['-r, --repair leaks|all', 'repair counts that are too high, or everything that can be repaired'],
       ['-T, --cache MODE', 'cache mode of reading'],
       ['-q, --quiet', 'no report'],
       ...OUTPUT,

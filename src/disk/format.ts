@@ -139,16 +139,24 @@ export interface ConvertTarget {
   discard(): Promise<void>;
 }
 
+/** `check -r`: counts that are too high alone, or everything. */
+export type RepairMode = 'leaks' | 'all';
+
 /** qemu-img check's counts (QAPI ImageCheck); bytes and clusters. */
 export interface CheckResult {
   checkErrors: number;
+  /** What is still wrong; repaired findings are counted by the next two. */
   corruptions: number;
   leaks: number;
+  corruptionsFixed: number;
+  leaksFixed: number;
   totalClusters: number;
   allocatedClusters: number;
   fragmentedClusters: number;
   compressedClusters: number;
   imageEndOffset: number;
+  /** errno name: the check could not be brought to its end, and what it counted means nothing. */
+  failure?: string;
   /** QEMU's sentences, one per finding, as it writes them to stderr. At most `maxMessages`; counts go on. */
   messages: string[];
 }
@@ -213,7 +221,8 @@ export interface ImageFormat {
   createTarget?(path: string, request: TargetRequest): Promise<ConvertTarget>;
   /** Existing, writable disk as convert's target (`-n`); `targetIsZero`: caller vouches that it reads as zeros. */
   openTarget?(disk: Disk, request: TargetRequest & { targetIsZero: boolean }): Promise<ConvertTarget>;
-  check?(disk: Disk, control: JobControl): Promise<CheckResult>;
+  /** With `repair` the disk was opened with `check` and `write`. */
+  check?(disk: Disk, control: JobControl, repair?: RepairMode): Promise<CheckResult>;
   measure?(request: MeasureRequest): Promise<MeasureResult>;
   /** The layer holds nothing any more: what lies behind it shows. Whole or not at all, when the machine stops meanwhile. */
   makeEmpty?(disk: Disk): Promise<void>;

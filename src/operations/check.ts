@@ -1,13 +1,16 @@
-import { requireObject } from '../disk/arguments.js';
+import { requireObject, requireOneOf } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
-import type { CheckResult } from '../disk/format.js';
+import type { CheckResult, RepairMode } from '../disk/format.js';
 import { resolveGate } from '../disk/gates.js';
 import { openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { type JobSettings, runJob } from './job.js';
 import type { ImageSource } from './source.js';
 
-export type CheckRequest = Omit<ImageSource, 'snapshot'>;
+export interface CheckRequest extends Omit<ImageSource, 'snapshot'> {
+  /** Repairs what is wrong: `leaks`: counts that are too high, which harm nobody; `all`: everything that can be repaired. */
+  repair?: RepairMode;
+}
 
 export interface CheckOutcome extends CheckResult {
   filename: string;
@@ -15,13 +18,16 @@ export interface CheckOutcome extends CheckResult {
 }
 
 /**
- * Consistency of one image's metadata; nothing is changed. The chain is opened too, as qemu-img does.
+ * Consistency of one image's metadata; the chain is opened too, as qemu-img does. Without `repair` nothing is changed.
+ * When something was repaired the image is checked again: the counts are those of the second check, but for
+ * `corruptionsFixed` and `leaksFixed`; the messages are those of both.
  * @throws UNSUPPORTED_OPERATION for a format without a check (exit code 63 of qemu-img); what opening throws.
  */
 export function check(request: CheckRequest, settings: JobSettings = {}): Promise<CheckOutcome> {
   return runJob('check', settings, async (job) => {
     requireObject(request, 'the request', 'check');
-    const { path, format: name } = request;
+    const { path, format: name, repair } = request;
+    requireOneOf(repair, ['leaks', 'all'], 'repair', 'check');
     const format = formatByName(name);
     if (!format.check) {
       throw new DiskImageError('UNSUPPORTED_OPERATION', 'This image format does not support checks', {
@@ -29,17 +35,26 @@ export function check(request: CheckRequest, settings: JobSettings = {}): Promis
         operation: 'check',
       });
     }
-    const disk = await openDisk(path, {
-      format: name,
-      check: true,
-      gate: resolveGate(request.gate),
-      limits: request.limits,
-      lock: request.lock,
-    });
-    try {
-      return { filename: path, format: name, ...(await format.check(disk, job.control)) };
-    } finally {
-      await disk.close();
-    }
+    const examine = async (mode: RepairMode | undefined): Promise<CheckResult> => {
+      const disk = await openDisk(path, {
+        format: name,
+        check: true,
+        writable: mode !== undefined,
+        gate: resolveGate(request.gate),
+        limits: request.limits,
+        lock: request.lock,
+      });
+      try {
+        return await format.check!(disk, job.control, mode);
+      } finally {
+        await disk.close();
+      }
+    };
+    const first = await examine(repair);
+    const { corruptionsFixed, leaksFixed } = first;
+    if (corruptionsFixed === 0 && leaksFixed === 0) return { filename: path, format: name, ...first };
+    const second = await examine(undefined);
+    const messages = [...first.messages, ...second.messages];
+    return { filename: path, format: name, ...second, corruptionsFixed, leaksFixed, messages };
   });
 }

@@ -79,6 +79,10 @@ export class RecordingFile {
     this.log.push({ kind: 'sync' });
   }
 
+  refresh(): Promise<void> {
+    return this.#file.refresh();
+  }
+
   close(): Promise<void> {
     return this.#file.close();
   }

@@ -19,6 +19,10 @@ export function shellWords(line: string): string[] {
 /** Verbs that change nothing: both programs look at the very same files. */
 const READERS = new Set(['info', 'map', 'check', 'compare', 'measure']);
 
+function readsOnly([verb, ...args]: string[]): boolean {
+  return READERS.has(verb) && !args.some((word) => word.startsWith('-r') || word.startsWith('--r'));
+}
+
 /** What two images made by the same words must agree in; the rest is where their makers differ. */
 interface MadeInfo {
   format: string;
@@ -86,8 +90,20 @@ export class Twins {
 
   async both(words: string[]): Promise<{ theirs: Ran; ours: Ran }> {
     const theirs = tryRun('qemu-img', words, { cwd: this.#theirs });
-    const reads = READERS.has(words[0]);
+    const reads = readsOnly(words);
     return { theirs, ours: await this.ours(words, reads ? this.#theirs : this.#ours) };
+  }
+
+  /** Our qcow2 image is sound to qemu-img, and holds what the other one does. */
+  soundAndEqual(t: Test, file: string, other: string): void {
+    const checked = tryRun('qemu-img', ['check', '-q', '-f', 'qcow2', file], { cwd: this.#ours });
+    t.match(checked, { status: 0, stderr: '' }, `${file} is sound`);
+    const words = ['compare', '-f', 'qcow2', '-F', 'qcow2', file, other];
+    t.match(
+      tryRun('qemu-img', words, { cwd: this.#ours }),
+      { status: 0 },
+      `${file} holds what ${other} does`,
+    );
   }
 
   /** basecow alone. */

@@ -3,7 +3,7 @@ import { DiskImageError } from '../../disk/errors.js';
 import type { FormatOpenOptions } from '../../disk/format.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import { LockModes } from '../../disk/lock.js';
-import { refuseDamaged } from './damaged.js';
+import { refuseCorrupt } from './damaged.js';
 import { Qcow2Disk, type Qcow2Parts, refuseEncrypted } from './disk.js';
 import type { Qcow2Header } from './header.js';
 import { readHeader } from './readHeader.js';
@@ -12,7 +12,7 @@ import { checkSnapshotL1, findSnapshot, readSnapshots, type SnapshotTable } from
 /**
  * Opens a qcow2 image, with its data file and backing chain when `options.chain`. Locks it as qemu-img does.
  * Nothing stays open but `file` (the caller's) when it throws.
- * @throws everything parseHeader throws; CORRUPT_IMAGE for writing to an image flagged corrupt or dirty;
+ * @throws everything parseHeader throws; CORRUPT_IMAGE for writing to an image flagged corrupt;
  * UNSUPPORTED_FEATURE for encrypted images (not with `chain: false`); SNAPSHOT_NOT_FOUND; LOCKED; what opening
  * backing and data files throws.
  */
@@ -35,7 +35,7 @@ export async function openParts(file: HostFile, options: FormatOpenOptions): Pro
   }
   const header = await readHeader(file, limits, { check: options.check });
   const warnings = [...header.warnings, ...flagWarnings(header, file.path)];
-  if (options.write && !options.check) refuseDamaged(header, file.path);
+  if (options.write && !options.check) refuseCorrupt(header, file.path);
   if (options.chain) refuseEncrypted(header, file.path);
   // A check reads the snapshot table itself and reports what is wrong with it.
   const snapshotTable: SnapshotTable = options.check

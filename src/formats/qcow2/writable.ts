@@ -13,6 +13,7 @@ import { requireResize } from '../../disk/resizeRules.js';
 import { createWriteStream } from '../../disk/writeStream.js';
 import { BitmapTracker } from './bitmapTracker.js';
 import { KNOWN_AUTOCLEAR } from './constants.js';
+import { repairDirty } from './damaged.js';
 import { Qcow2Disk, type Qcow2Parts } from './disk.js';
 import { GuestWriter } from './guestWriter.js';
 import type { Qcow2Header } from './header.js';
@@ -27,18 +28,19 @@ const SMALL_READ = 2 ** 20;
 const EVERYTHING = Number.MAX_SAFE_INTEGER;
 
 /**
- * Opens an existing image for writing in place.
+ * Opens an existing image for writing in place; one that is marked dirty is repaired first.
  * @throws what openQcow2 throws; INVALID_ARGUMENT for an overlay without its chain; CORRUPT_IMAGE for a refcount table
- * that makes no sense. Nothing on disk has changed.
+ * that makes no sense. But for that repair nothing on disk has changed.
  */
 export async function openWritableQcow2(
   file: HostFile,
   options: FormatOpenOptions,
 ): Promise<WritableQcow2Disk> {
   const parts = await openParts(file, options);
-  const l2 = new WritableL2Cache(file, parts.header.clusterSize);
-  const disk = new WritableQcow2Disk({ ...parts, l2 }, l2);
   try {
+    const sound = await repairDirty(parts);
+    const l2 = new WritableL2Cache(file, parts.header.clusterSize);
+    const disk = new WritableQcow2Disk({ ...sound, l2 }, l2);
     await disk.prepare();
     return disk;
   } catch (error) {

@@ -14,7 +14,7 @@ import { qemuImg, qemuIo, tryRun } from '../../support/tools.js';
 async function check(file: string, windowClusters?: number): Promise<CheckResult> {
   const disk = await openDisk(file, { format: 'qcow2', gate: likeQemu, check: true });
   try {
-    return await checkQcow2(disk, new JobControl(), windowClusters);
+    return await checkQcow2(disk, new JobControl(), { windowClusters });
   } finally {
     await disk.close();
   }

@@ -133,19 +133,14 @@ t.test('an overlay without its chain, and damaged images, are refused with what 
   const headerOnly = await openDisk(image, { format: 'qcow2', writable: true, chain: false });
   t.notOk(isWritable(headerOnly), 'without its chain, only the header can change');
   await headerOnly.close();
-  for (const [bit, what] of [
-    [1, /marked dirty.*qemu-img check -r all/],
-    [2, /marked corrupt.*qemu-img check -r all/],
-  ] as const) {
-    const fd = openSync(image, 'r+');
-    writeSync(fd, Buffer.from([bit]), 0, 1, 79);
-    const before = readFileSync(image);
-    await t.rejects(openDisk(image, { format: 'qcow2', writable: true }), {
-      code: 'CORRUPT_IMAGE',
-      message: what,
-    });
-    t.ok(readFileSync(image).equals(before), 'nothing changed');
-  }
+  const fd = openSync(image, 'r+');
+  writeSync(fd, Buffer.from([2]), 0, 1, 79);
+  const before = readFileSync(image);
+  await t.rejects(openDisk(image, { format: 'qcow2', writable: true }), {
+    code: 'CORRUPT_IMAGE',
+    message: /marked corrupt.*qemu-img check -r all/,
+  });
+  t.ok(readFileSync(image).equals(before), 'nothing changed');
 });
 
 t.test('the refcount table grows', async (t) => {

@@ -7,15 +7,15 @@ import type { Report } from './report.js';
 
 const CHUNK_BYTES = 65536;
 
-/** Counts directory, tables and data clusters of persistent bitmaps (QEMU: qcow2_check_bitmaps_refcounts). */
+/** False when they cannot be read: references are missing then. Counts directory, tables and data clusters of persistent bitmaps (QEMU: qcow2_check_bitmaps_refcounts). */
 export async function countBitmaps(
-  disk: Qcow2Disk,
+  disk: Pick<Qcow2Disk, 'file' | 'header' | 'limits'>,
   references: References,
   report: Report | undefined,
   step: () => void,
-): Promise<void> {
+): Promise<boolean> {
   const { header, file } = disk;
-  if (!header.bitmapsValid || !header.bitmaps) return;
+  if (!header.bitmapsValid || !header.bitmaps) return true;
   references.add(header.bitmaps.directoryOffset, header.bitmaps.directorySize);
   let bitmaps: Awaited<ReturnType<typeof readBitmaps>>;
   try {
@@ -23,7 +23,7 @@ export async function countBitmaps(
   } catch (error) {
     if (!(error instanceof DiskImageError) || error.code === 'IO') throw error;
     report?.corruption(`ERROR ${error.message}`);
-    return;
+    return false;
   }
   for (const bitmap of bitmaps) {
     const bytes = bitmap.tableEntries * 8;
@@ -37,6 +37,7 @@ export async function countBitmaps(
       countTable(header.clusterSize, tableWords(chunk), references, report);
     }
   }
+  return true;
 }
 
 /** Entries: bits 9 to 55 offset; with offset 0, bit 0 = all ones. Bits 1 to 8 and 56 to 63 are reserved. */

@@ -1,8 +1,9 @@
 // COPIED is set exactly where the refcount is one (QEMU: check_oflag_copied).
+import type { HostFile } from '../../../disk/hostFile.js';
 import type { Qcow2Header } from '../header.js';
 import type { L1Table } from '../l1.js';
 import type { L2Cache } from '../l2Cache.js';
-import { COMPRESSED_HI, COPIED_HI, entryOffset, ZERO_LO } from '../l2Entry.js';
+import { COMPRESSED_HI, COPIED_HI, entryOffset, tableBytes, ZERO_LO } from '../l2Entry.js';
 import type { Report } from './report.js';
 import { NOT_LOADED, type StoredRefcounts } from './storedRefcounts.js';
 import { ahead, bits64 } from './walk.js';
@@ -14,8 +15,10 @@ export async function checkCopied(
   stored: StoredRefcounts,
   report: Report,
   step: (bytes: number) => void,
+  repair?: HostFile,
 ): Promise<void> {
   const { clusterSize } = header;
+  const verb = repair ? 'Repairing' : 'ERROR';
   let handled = 0;
   for (let i = l1.nextUsed(0, l1.entries); i < l1.entries; i = l1.nextUsed(i + 1, l1.entries)) {
     step(8 * (i - handled));
@@ -27,21 +30,33 @@ export async function checkCopied(
     const copied = (l1.words[2 * i] & COPIED_HI) !== 0;
     if ((refcount === 1) !== copied) {
       report.corruption(
-        `ERROR OFLAG_COPIED L2 cluster: l1_index=${i} l1_entry=${l1.hex(i)} refcount=${refcount}`,
+        `${verb} OFLAG_COPIED L2 cluster: l1_index=${i} l1_entry=${l1.hex(i)} refcount=${refcount}`,
       );
+      if (repair) {
+        l1.words[2 * i] = (l1.words[2 * i] ^ COPIED_HI) >>> 0;
+        await repair.write(tableBytes(l1.words.subarray(2 * i, 2 * i + 2)), l1.offset + 8 * i);
+        report.repaired(1);
+      }
     }
     const words = await l2.get(offset, ahead(l1, i, l2.maxAhead, clusterSize));
-    await checkTable(header, words, stored, report);
+    const wrong = await checkTable(header, words, stored, report, verb);
+    if (repair && wrong > 0) {
+      await repair.write(tableBytes(words), offset);
+      report.repaired(wrong);
+    }
   }
   step(8 * (l1.entries - handled));
 }
 
+/** Returns how many flags are wrong; they are turned in `words` when repairing. */
 async function checkTable(
   header: Qcow2Header,
   words: Uint32Array,
   stored: StoredRefcounts,
   report: Report,
-): Promise<void> {
+  verb: string,
+): Promise<number> {
+  let wrong = 0;
   const { clusterSize, extendedL2, externalData } = header;
   const step = extendedL2 ? 4 : 2;
   for (let at = 0; at < words.length; at += step) {
@@ -60,7 +75,10 @@ async function checkTable(
       if (refcount < 0) continue;
     }
     if ((refcount === 1) !== copied) {
-      report.corruption(`ERROR OFLAG_COPIED data cluster: l2_entry=${bits64(hi, lo)} refcount=${refcount}`);
+      report.corruption(`${verb} OFLAG_COPIED data cluster: l2_entry=${bits64(hi, lo)} refcount=${refcount}`);
+      if (verb === 'Repairing') words[at] = (hi ^ COPIED_HI) >>> 0;
+      wrong++;
     }
   }
+  return wrong;
 }

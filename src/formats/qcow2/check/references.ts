@@ -9,13 +9,14 @@ export const WINDOW_CLUSTERS = 2 ** 25;
  */
 export class References {
   readonly clusterSize: number;
-  readonly fileSize: number;
+  fileSize: number;
   /** Host clusters of the file; grows by one when the last one is only half there. */
   clusters: number;
   readonly start: number;
-  readonly #counts: Uint8Array;
+  #counts: Uint8Array;
   readonly #large = new Map<number, number>();
   readonly #max: number;
+  readonly #windowClusters: number;
   readonly #report: Report;
   /** Whether this pass says what is wrong with a region itself: only the first does. */
   readonly #first: boolean;
@@ -35,6 +36,7 @@ export class References {
     this.#max = max;
     this.#report = report;
     this.#first = start === 0;
+    this.#windowClusters = windowClusters;
     this.#counts = new Uint8Array(Math.max(0, Math.min(windowClusters, this.clusters + 1 - start)));
   }
 
@@ -46,6 +48,25 @@ export class References {
   count(cluster: number): number {
     const count = this.#counts[cluster - this.start];
     return count < 255 ? count : (this.#large.get(cluster) ?? 255);
+  }
+
+  /** The first cluster from `from` on that is referred to (`used`) or not, at most the window's end. */
+  next(used: boolean, from: number): number {
+    let at = from - this.start;
+    const stop = this.end - this.start;
+    while (at < stop && (this.#counts[at] !== 0) !== used) at++;
+    return this.start + at;
+  }
+
+  /** The file has grown to `fileSize` bytes. */
+  grow(fileSize: number): void {
+    this.fileSize = fileSize;
+    this.clusters = Math.max(this.clusters, Math.ceil(fileSize / this.clusterSize));
+    const length = Math.max(0, Math.min(this.#windowClusters, this.clusters + 1 - this.start));
+    if (length <= this.#counts.length) return;
+    const counts = new Uint8Array(length);
+    counts.set(this.#counts);
+    this.#counts = counts;
   }
 
   holds(cluster: number): boolean {

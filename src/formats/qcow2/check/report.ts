@@ -8,11 +8,14 @@ export class Report implements CheckResult {
   checkErrors = 0;
   corruptions = 0;
   leaks = 0;
+  corruptionsFixed = 0;
+  leaksFixed = 0;
   totalClusters = 0;
   allocatedClusters = 0;
   fragmentedClusters = 0;
   compressedClusters = 0;
   imageEndOffset = 0;
+  failure: string | undefined;
   readonly messages: string[] = [];
   #signalled = false;
 
@@ -21,9 +24,10 @@ export class Report implements CheckResult {
     if (message !== undefined) this.say(message);
   }
 
-  leak(message: string): void {
-    this.leaks++;
-    this.say(message);
+  /** What was counted as a corruption is one no more. */
+  repaired(corruptions: number): void {
+    this.corruptions -= corruptions;
+    this.corruptionsFixed += corruptions;
   }
 
   checkError(message: string): void {
@@ -44,16 +48,19 @@ export class Report implements CheckResult {
 
   result(): CheckResult {
     const { checkErrors, corruptions, leaks, totalClusters, allocatedClusters } = this;
-    const { fragmentedClusters, compressedClusters, imageEndOffset, messages } = this;
+    const { fragmentedClusters, compressedClusters, imageEndOffset, messages, failure } = this;
     return {
       checkErrors,
       corruptions,
       leaks,
+      corruptionsFixed: this.corruptionsFixed,
+      leaksFixed: this.leaksFixed,
       totalClusters,
       allocatedClusters,
       fragmentedClusters,
       compressedClusters,
       imageEndOffset,
+      ...(failure !== undefined && { failure }),
       messages,
     };
   }

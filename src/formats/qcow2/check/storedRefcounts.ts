@@ -1,7 +1,13 @@
 import type { HostFile } from '../../../disk/hostFile.js';
 import type { Qcow2Header } from '../header.js';
 import { tableWords } from '../l2Entry.js';
-import { type RefcountGetter, refcountGetter, refcountsPerBlock } from '../refcounts.js';
+import {
+  type RefcountGetter,
+  type RefcountSetter,
+  refcountGetter,
+  refcountSetter,
+  refcountsPerBlock,
+} from '../refcounts.js';
 
 const CACHE_BYTES = 4 * 2 ** 20;
 /** `peek`: the block has to be loaded first. */
@@ -17,10 +23,13 @@ export class StoredRefcounts {
   /** Table entries as words (high, low). */
   readonly table: Uint32Array;
   readonly #get: RefcountGetter;
+  readonly #set: RefcountSetter;
   readonly #blocks = new Map<number, Uint8Array>();
   readonly #capacity: number;
   #lastIndex = -1;
   #lastBlock: Uint8Array | undefined;
+  /** The block that was changed and is not written yet. */
+  #changed = -1;
 
   private constructor(file: HostFile, header: Qcow2Header, table: Uint32Array) {
     this.#file = file;
@@ -28,6 +37,7 @@ export class StoredRefcounts {
     this.perBlock = refcountsPerBlock(header.clusterSize, header.refcountOrder);
     this.table = table;
     this.#get = refcountGetter(header.refcountOrder);
+    this.#set = refcountSetter(header.refcountOrder);
     this.#capacity = Math.max(1, Math.floor(CACHE_BYTES / header.clusterSize));
   }
 
@@ -72,13 +82,31 @@ export class StoredRefcounts {
     const block = new Uint8Array(this.#clusterSize);
     await this.#file.read(block, this.blockOffset(index));
     this.#blocks.set(index, block);
-    if (this.#blocks.size > this.#capacity) {
-      const oldest = this.#blocks.keys().next().value as number;
-      this.#blocks.delete(oldest);
+    for (const oldest of this.#blocks.keys()) {
+      if (this.#blocks.size <= this.#capacity) break;
+      if (oldest !== this.#changed && oldest !== index) this.#blocks.delete(oldest);
     }
     this.#lastIndex = index;
     this.#lastBlock = block;
     return this.#get(block, cluster - index * this.perBlock);
+  }
+
+  /**
+   * Gives a cluster whose block was read last another count. Written when another block is changed, or by `flush`: each
+   * block once, when clusters come in order. The caller syncs.
+   */
+  async change(cluster: number, value: number): Promise<void> {
+    const index = Math.floor(cluster / this.perBlock);
+    if (index !== this.#changed) await this.flush();
+    await this.read(cluster);
+    this.#set(this.#lastBlock!, cluster - index * this.perBlock, value);
+    this.#changed = index;
+  }
+
+  async flush(): Promise<void> {
+    const block = this.#blocks.get(this.#changed);
+    if (block) await this.#file.write(block, this.blockOffset(this.#changed));
+    this.#changed = -1;
   }
 
   /** What is wrong with the table entry of `cluster`, in QEMU's words. */

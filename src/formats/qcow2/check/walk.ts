@@ -1,4 +1,6 @@
 // Counts the references that L1 and L2 tables make, and judges their entries (QEMU: check_refcounts_l1/_l2).
+
+import type { HostFile } from '../../../disk/hostFile.js';
 import { compressedLength, compressedOffset, compressedOffsetBits } from '../compressedDescriptor.js';
 import type { Qcow2Header } from '../header.js';
 import type { L1Table } from '../l1.js';
@@ -9,6 +11,7 @@ import {
   entryOffset,
   L2_RESERVED_HI,
   L2_RESERVED_LO,
+  tableBytes,
   ZERO_LO,
 } from '../l2Entry.js';
 import type { References } from './references.js';
@@ -20,6 +23,8 @@ export interface Walk {
   references: References;
   /** Undefined in every pass but the first: entries were judged there. */
   report: Report | undefined;
+  /** Entries that can only be emptied are, in the file too (QEMU: fix_l2_entry_by_zero). */
+  repair?: HostFile;
   /** Called for each L1 entry handled: progress and cancel. */
   step(bytes: number): void;
 }
@@ -42,7 +47,8 @@ export async function walkL1(walk: Walk, l1: L1Table, statistics: boolean): Prom
       );
     }
     const words = await l2.get(offset, ahead(l1, i, l2.maxAhead, clusterSize));
-    walkL2(walk, words, statistics);
+    const emptied = walkL2(walk, words, statistics);
+    if (emptied.length > 0) await emptyEntries(walk, offset, words, emptied);
   }
   walk.step(8 * (l1.entries - handled));
 }
@@ -56,8 +62,11 @@ export function ahead(l1: L1Table, index: number, most: number, clusterSize: num
   return count;
 }
 
-function walkL2(walk: Walk, words: Uint32Array, statistics: boolean): void {
+/** Returns the places in `words` of entries that are to be emptied. */
+function walkL2(walk: Walk, words: Uint32Array, statistics: boolean): number[] {
   const { header, references, report } = walk;
+  const emptied: number[] = [];
+  const verb = walk.repair ? 'Repairing' : 'ERROR';
   const { clusterSize, clusterBits, extendedL2, externalData } = header;
   const step = extendedL2 ? 4 : 2;
   const counted = statistics ? report : undefined;
@@ -69,7 +78,10 @@ function walkL2(walk: Walk, words: Uint32Array, statistics: boolean): void {
     const allocated = extendedL2 ? words[at + 3] : 0;
     if (hi === 0 && lo === 0 && allocated === 0) continue;
     if (hi & COMPRESSED_HI) {
-      if (report && !judgeCompressed(report, header, at / step, hi, lo, zeros, allocated)) continue;
+      if (report && !judgeCompressed(report, verb, header, at / step, hi, lo, zeros, allocated)) {
+        emptied.push(at);
+        continue;
+      }
       if (externalData || zeros !== 0 || allocated !== 0) continue;
       references.add(
         compressedOffset(hi, lo, clusterBits),
@@ -105,8 +117,12 @@ function walkL2(walk: Walk, words: Uint32Array, statistics: boolean): void {
       report.corruption(
         hasData
           ? `ERROR offset=${offset.toString(16)}: Data cluster is not properly aligned; L2 entry corrupted.`
-          : `ERROR offset=${offset.toString(16)}: Preallocated cluster is not properly aligned; L2 entry corrupted.`,
+          : `${verb} offset=${offset.toString(16)}: Preallocated cluster is not properly aligned; L2 entry corrupted.`,
       );
+      if (!hasData && walk.repair) {
+        emptied.push(at);
+        continue;
+      }
     }
     if (counted) {
       counted.allocatedClusters++;
@@ -115,11 +131,26 @@ function walkL2(walk: Walk, words: Uint32Array, statistics: boolean): void {
     }
     if (!externalData) references.add(offset, clusterSize);
   }
+  return emptied;
+}
+
+/** They read as zeros from now on. */
+async function emptyEntries(walk: Walk, offset: number, words: Uint32Array, places: number[]): Promise<void> {
+  const { header, repair: file, report } = walk;
+  if (!file || !report) return;
+  for (const at of places) {
+    words.fill(0, at, at + header.l2EntryBytes / 4);
+    if (header.extendedL2) words[at + 2] = 0xffffffff;
+    else words[at + 1] = ZERO_LO;
+    await file.write(tableBytes(words.subarray(at, at + header.l2EntryBytes / 4)), offset + at * 4);
+  }
+  report.repaired(places.length);
 }
 
 /** Says what is wrong with a compressed entry; false = it is not counted. */
 function judgeCompressed(
   report: Report,
+  verb: string,
   header: Qcow2Header,
   index: number,
   hi: number,
@@ -135,12 +166,12 @@ function judgeCompressed(
     high = (hi & ~COPIED_HI) >>> 0;
   }
   if (header.externalData) {
-    report.corruption(`ERROR compressed cluster ${index} with data file, entry=0x${bits64(high, lo)}`);
+    report.corruption(`${verb} compressed cluster ${index} with data file, entry=0x${bits64(high, lo)}`);
     return false;
   }
   if (zeros !== 0 || allocated !== 0) {
     report.corruption(
-      `ERROR compressed cluster ${index} with non-zero subcluster allocation bitmap, entry=0x${bits64(high, lo)}`,
+      `${verb} compressed cluster ${index} with non-zero subcluster allocation bitmap, entry=0x${bits64(high, lo)}`,
     );
     return false;
   }
