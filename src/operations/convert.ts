@@ -49,7 +49,10 @@ export interface ConvertRequest {
   compress?: boolean;
   /** 0 or undefined: the codec's default; deflate 1 to 9, zstd 1 to 19. */
   compressionLevel?: number;
-  /** `-S`: bytes, multiple of 512, at most 16 MiB; runs of zeros this long become holes. 0 = allocate all. Default 4096. */
+  /**
+   * `-S`: bytes, multiple of 512, at most 16 MiB; runs of zeros this long become holes. 0 = allocate all.
+   * Default 4096; when it is not given, one raw file becomes another by sharing blocks (reflink) where that can be done.
+   */
   sparseSize?: number;
   /** `-n`: write into the existing target image, which keeps its format and options. */
   noCreate?: boolean;
@@ -90,7 +93,11 @@ export function convert(request: ConvertRequest, settings: JobSettings = {}): Pr
     try {
       for (const source of request.sources) sources.push(await openSource(source));
       refuseSameFile(filesOf(sources), request.target.path, 'convert');
-      if (copiesFile(request, sources)) return await copyWhole(request, sources[0], job);
+      if (copiesFile(request, sources)) {
+        if (request.copyOffload) return await copyWhole(request, sources[0], job);
+        const shared = await shareWhole(request, sources[0], job);
+        if (shared) return shared;
+      }
       return await convertDisks(request, sources, job);
     } finally {
       for (const source of sources) await source.close();
@@ -257,12 +264,17 @@ async function newBackingSize(request: ConvertRequest): Promise<number> {
   return virtualSize;
 }
 
-/** One raw file into a new raw file with copy offload: the kernel can share the whole file in one call. */
+/**
+ * One raw file into a new raw file, byte for byte: the kernel can share the whole file in one call. Not when a sparse
+ * size was asked for: shared blocks hold the zeros that the source holds.
+ */
 function copiesFile(request: ConvertRequest, sources: readonly Disk[]): boolean {
-  const { noCreate, copyOffload, target } = request;
+  const { noCreate, target } = request;
   return Boolean(
-    copyOffload &&
-      !noCreate &&
+    !noCreate &&
+      request.sparseSize === undefined &&
+      !request.salvage &&
+      !request.compress &&
       sources.length === 1 &&
       target.format === 'raw' &&
       sources[0].format === 'raw' &&
@@ -270,9 +282,29 @@ function copiesFile(request: ConvertRequest, sources: readonly Disk[]): boolean 
   );
 }
 
-async function copyWhole(request: ConvertRequest, source: Disk, job: Job): Promise<ConvertOutcome> {
+/** Shares the source's blocks (a reflink: nothing is read or written); undefined where that can't be done. */
+async function shareWhole(
+  request: ConvertRequest,
+  source: Disk,
+  job: Job,
+): Promise<ConvertOutcome | undefined> {
+  try {
+    return await copyWhole(request, source, job, 'always');
+  } catch (error) {
+    if (error instanceof DiskImageError && error.syscall === 'ioctl(FICLONE)') return undefined;
+    throw error;
+  }
+}
+
+async function copyWhole(
+  request: ConvertRequest,
+  source: Disk,
+  job: Job,
+  reflink: 'auto' | 'always' = 'auto',
+): Promise<ConvertOutcome> {
   const { copied, size } = await copyImage(
     {
+      reflink,
       source: source.path,
       target: request.target.path,
       size: source.virtualSize,
