@@ -55,6 +55,7 @@ export {
   convert,
 } from './operations/convert.js';
 export { type CopyImageOutcome, type CopyImageRequest, copyImage } from './operations/copyImage.js';
+export { type CopyRangeOutcome, type CopyRangeRequest, copyRange } from './operations/copyRange.js';
 export { type CreateImageOptions, createImage } from './operations/create.js';
 export { createOptionSpecs, type TypedCreateOptions } from './operations/createOptions.js';
 export {

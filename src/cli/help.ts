@@ -147,6 +147,20 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['-q, --quiet', 'print nothing but errors'],
     ],
   },
+  dd: {
+    usage: '[-f FMT | --image-opts] [-O FMT] [-U] [bs=SIZE] [count=N] [skip=N] if=FILE of=FILE',
+    about: 'Copies a stretch of a guest disk into a new image.',
+    options: [
+      ['if=FILE, of=FILE', 'from and to; the new image replaces what was there'],
+      ['bs=SIZE', 'bytes of a block (default: 512)'],
+      ['skip=N', 'begin N blocks into the disk'],
+      ['count=N', 'end N blocks from the beginning of the disk, as qemu-img 7.2 counts'],
+      ['-f, --format FMT', 'format of the source (default: probed)'],
+      ['--image-opts', 'the source is driver=FMT,file.filename=PATH'],
+      ['-O, --output-format FMT', 'format of the new image (default: raw)'],
+      ['-U, --force-share', 'open the source without image locks'],
+    ],
+  },
   hash: {
     usage:
       '[-a ALGORITHM[,...]] [--chunk SIZE [--whole]] [--guest [-f FMT] | --blkhash] [--output FORMAT] [-p] FILE...\n' +

@@ -10,6 +10,7 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
   compare: () => import('./compare.js'),
   convert: () => import('./convert.js'),
   create: () => import('./create.js'),
+  dd: () => import('./dd.js'),
   hash: () => import('./hash.js'),
   info: () => import('./info.js'),
   inspect: () => import('./inspect.js'),
@@ -22,4 +23,4 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
 };
 
 /** qemu-img's verbs that basecow has not got: named in the refusal, so that nobody looks for a typing error. */
-export const absentVerbs: readonly string[] = ['bench', 'bitmap', 'dd'];
+export const absentVerbs: readonly string[] = ['bench', 'bitmap'];

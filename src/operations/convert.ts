@@ -130,8 +130,9 @@ async function convertDisks(
   }
 }
 
-async function transfer(
-  request: ConvertRequest,
+/** Moves what `map` holds into `target`. */
+export async function transfer(
+  request: Pick<ConvertRequest, 'copyOffload' | 'salvage' | 'sourceCache'>,
   sources: readonly Disk[],
   map: GuestMap,
   target: ConvertTarget,
