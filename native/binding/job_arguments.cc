@@ -134,7 +134,7 @@ void ReadSource(Arguments& arguments, Napi::Object object, uint64_t start, uint6
   if (!arguments.ok()) return;
   for (size_t i = 0; i < fds.length; i++) {
     const Napi::Value path = paths.Get(static_cast<uint32_t>(i));
-    source->files.push_back({static_cast<const int32_t*>(fds.data)[i], arguments.TextOf(path, "paths"), 0, 0, {}});
+    source->files.push_back({static_cast<const int32_t*>(fds.data)[i], arguments.TextOf(path, "paths")});
     if (!arguments.ok()) return;
   }
   // Rows that do not touch the batch are left out: the same columns may serve several batches.

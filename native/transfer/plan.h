@@ -51,7 +51,7 @@ struct SourceFile {
   uint64_t device = 0;
   uint64_t inode = 0;
   /// Known to digest jobs only.
-  FileTraits traits;
+  FileTraits traits = {};
 };
 
 struct Source {
