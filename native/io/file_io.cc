@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -193,24 +194,38 @@ Status CloneRange(int in, uint64_t in_offset, int out, std::string_view out_path
   return Status::System(errno, "ioctl(FICLONERANGE)", out_path);
 }
 
-AlignedBuffer::AlignedBuffer(size_t size, size_t alignment) {
+AlignedBuffer::AlignedBuffer(size_t size) {
+  const size_t rounded = (std::max<size_t>(size, 1) + kAlignment - 1) / kAlignment * kAlignment;
+#ifdef __SANITIZE_ADDRESS__
   void* memory = nullptr;
-  const size_t rounded = (std::max<size_t>(size, 1) + alignment - 1) / alignment * alignment;
-  if (posix_memalign(&memory, alignment, rounded) != 0) return;
+  if (posix_memalign(&memory, kAlignment, rounded) != 0) return;
+#else
+  void* memory = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return;
+#endif
   data_ = static_cast<uint8_t*>(memory);
   size_ = size;
+  mapped_ = rounded;
 }
 
 AlignedBuffer::~AlignedBuffer() {
+  if (data_ == nullptr) return;
+#ifdef __SANITIZE_ADDRESS__
   free(data_);
+#else
+  munmap(data_, mapped_);
+#endif
 }
 
 AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      mapped_(std::exchange(other.mapped_, 0)) {}
 
 AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(mapped_, other.mapped_);
   return *this;
 }
 

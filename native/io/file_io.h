@@ -41,7 +41,7 @@ Status CloneRange(int in, uint64_t in_offset, int out, std::string_view out_path
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t size, size_t alignment = 4096);
+  explicit AlignedBuffer(size_t size);
   ~AlignedBuffer();
   AlignedBuffer(AlignedBuffer&& other) noexcept;
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
@@ -52,8 +52,11 @@ class AlignedBuffer {
   [[nodiscard]] size_t size() const { return size_; }
 
  private:
+  static constexpr size_t kAlignment = 4096;
+
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  size_t mapped_ = 0;
 };
 
 /// Closes its descriptor at the end of the scope.

@@ -1,12 +1,14 @@
 import type { HostFile } from '../disk/hostFile.js';
 
 const BUFFER_BYTES = 2 ** 20;
+/** Most images have few tables: their jobs should not each clear, and leave to the collector, what others need. */
+const FIRST_BYTES = 2 ** 18;
 const MAX_PIECES = 4096;
 
 /** Gathers small writes (tables) and hands them to the engine about a MiB at a time; neighbours become one write. */
 export class PieceWriter {
   readonly #file: HostFile;
-  #buffer = new Uint8Array(BUFFER_BYTES);
+  #buffer = new Uint8Array(0);
   /** The buffer of a flush that is over. */
   #spare: Uint8Array<ArrayBuffer> | undefined;
   #used = 0;
@@ -41,7 +43,7 @@ export class PieceWriter {
     const lengths = Uint32Array.from(this.#lengths);
     // The engine reads the buffer until it is done; whoever writes meanwhile gets another.
     const written = this.#buffer;
-    this.#buffer = this.#spare ?? new Uint8Array(BUFFER_BYTES);
+    this.#buffer = this.#spare ?? new Uint8Array(0);
     this.#spare = undefined;
     this.#used = 0;
     this.#offsets = [];
@@ -55,6 +57,7 @@ export class PieceWriter {
   }
 
   #append(offset: number, data: Uint8Array): void {
+    this.#grow(this.#used + data.length);
     this.#buffer.set(data, this.#used);
     this.#used += data.length;
     const last = this.#offsets.length - 1;
@@ -63,5 +66,12 @@ export class PieceWriter {
       this.#offsets.push(offset);
       this.#lengths.push(data.length);
     }
+  }
+
+  #grow(length: number): void {
+    if (length <= this.#buffer.length) return;
+    const larger = new Uint8Array(length <= FIRST_BYTES ? FIRST_BYTES : BUFFER_BYTES);
+    larger.set(this.#buffer.subarray(0, this.#used));
+    this.#buffer = larger;
   }
 }
