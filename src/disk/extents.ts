@@ -25,6 +25,9 @@ export type KindCode = (typeof Kind)[keyof typeof Kind];
 /** `file` column value when an extent has no host place. */
 export const NO_FILE = 0xffff;
 
+/** Room at first: most maps are short, and batches of them should not each clear columns for the longest. */
+const FIRST_ROWS = 256;
+
 /**
  * A batch of extents as columns: what travels inside basecow and into the native engine, so that a map of
  * millions of clusters costs no object each. Rows are in guest order, do not overlap and have no gaps.
@@ -51,16 +54,17 @@ export class ExtentColumns {
   readonly files: HostFile[] = [];
 
   constructor(capacity = 4096) {
+    const rows = Math.min(capacity, FIRST_ROWS);
     this.capacity = capacity;
-    this.kind = new Uint8Array(capacity);
-    this.depth = new Uint16Array(capacity);
-    this.file = new Uint16Array(capacity);
-    this.start = new Float64Array(capacity);
-    this.length = new Float64Array(capacity);
-    this.offset = new Float64Array(capacity);
-    this.compressedLength = new Uint32Array(capacity);
-    this.skip = new Uint32Array(capacity);
-    this.unit = new Uint32Array(capacity);
+    this.kind = new Uint8Array(rows);
+    this.depth = new Uint16Array(rows);
+    this.file = new Uint16Array(rows);
+    this.start = new Float64Array(rows);
+    this.length = new Float64Array(rows);
+    this.offset = new Float64Array(rows);
+    this.compressedLength = new Uint32Array(rows);
+    this.skip = new Uint32Array(rows);
+    this.unit = new Uint32Array(rows);
   }
 
   get full(): boolean {
@@ -216,26 +220,22 @@ export class ExtentColumns {
     this.unit[row] = unit;
   }
 
-  /** One mapping step may overshoot `capacity` (it is a target, not a wall), so the arrays can grow. */
+  /** One mapping step may overshoot `capacity`, which is a target, not a wall. */
   #grow(): void {
-    const grown = new ExtentColumns(this.kind.length * 2);
-    grown.kind.set(this.kind);
-    grown.depth.set(this.depth);
-    grown.file.set(this.file);
-    grown.start.set(this.start);
-    grown.length.set(this.length);
-    grown.offset.set(this.offset);
-    grown.compressedLength.set(this.compressedLength);
-    grown.skip.set(this.skip);
-    grown.unit.set(this.unit);
-    this.kind = grown.kind;
-    this.depth = grown.depth;
-    this.file = grown.file;
-    this.start = grown.start;
-    this.length = grown.length;
-    this.offset = grown.offset;
-    this.compressedLength = grown.compressedLength;
-    this.skip = grown.skip;
-    this.unit = grown.unit;
+    const rows = Math.max(1, this.kind.length * 2);
+    this.kind = copied(this.kind, new Uint8Array(rows));
+    this.depth = copied(this.depth, new Uint16Array(rows));
+    this.file = copied(this.file, new Uint16Array(rows));
+    this.start = copied(this.start, new Float64Array(rows));
+    this.length = copied(this.length, new Float64Array(rows));
+    this.offset = copied(this.offset, new Float64Array(rows));
+    this.compressedLength = copied(this.compressedLength, new Uint32Array(rows));
+    this.skip = copied(this.skip, new Uint32Array(rows));
+    this.unit = copied(this.unit, new Uint32Array(rows));
   }
+}
+
+function copied<Column extends { set(from: Column): void }>(from: Column, to: Column): Column {
+  to.set(from);
+  return to;
 }

@@ -2,25 +2,20 @@
 import type { DiskInfo } from '../disk/disk.js';
 import type { CreateOutcome, MeasureResult } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
-import { type CheckOutcome, type CheckRequest, check } from '../operations/check.js';
-import { type CompareOutcome, type CompareRequest, compare } from '../operations/compare.js';
-import { type ConvertOutcome, type ConvertRequest, convert } from '../operations/convert.js';
-import { type CopyImageOutcome, type CopyImageRequest, copyImage } from '../operations/copyImage.js';
-import { type CreateImageOptions, createImage } from '../operations/create.js';
-import {
-  type CreateOverlaysOptions,
-  createOverlays,
-  type OverlayOutcome,
-  type OverlayRequest,
-} from '../operations/createOverlays.js';
-import { type HashOutcome, type HashRequest, hash } from '../operations/hash.js';
-import { type HashedFile, hashFiles } from '../operations/hashFiles.js';
-import { type HashRangesRequest, hashRanges, type RangeDigests } from '../operations/hashRanges.js';
-import { type InfoRequest, info, infoChain } from '../operations/info.js';
+import type { CheckOutcome, CheckRequest } from '../operations/check.js';
+import type { CompareOutcome, CompareRequest } from '../operations/compare.js';
+import type { ConvertOutcome, ConvertRequest } from '../operations/convert.js';
+import type { CopyImageOutcome, CopyImageRequest } from '../operations/copyImage.js';
+import type { CreateImageOptions } from '../operations/create.js';
+import type { CreateOverlaysOptions, OverlayOutcome, OverlayRequest } from '../operations/createOverlays.js';
+import type { HashOutcome, HashRequest } from '../operations/hash.js';
+import type { HashedFile } from '../operations/hashFiles.js';
+import type { HashRangesRequest, RangeDigests } from '../operations/hashRanges.js';
+import type { InfoRequest } from '../operations/info.js';
 import type { JobSettings } from '../operations/job.js';
-import { type MapEntry, type MapRequest, mapAll } from '../operations/map.js';
-import { type MeasureImageRequest, measure } from '../operations/measure.js';
-import { type ResizeImageOptions, type ResizeOutcome, resizeImage } from '../operations/resize.js';
+import type { MapEntry, MapRequest } from '../operations/map.js';
+import type { MeasureImageRequest } from '../operations/measure.js';
+import type { ResizeImageOptions, ResizeOutcome } from '../operations/resize.js';
 import { type PackedError, packError, unpackError } from './errorTransport.js';
 
 /** A request that can be sent to another thread: gates by name, no functions. */
@@ -72,28 +67,37 @@ type Table = {
 type PackedOutcome = Omit<OverlayOutcome, 'error'> & { error?: PackedError };
 type PackedFile = Omit<HashedFile, 'error'> & { error?: PackedError };
 
+/** Modules are loaded with the first job of their kind: a worker is no larger than what it does. */
 export const poolOperations: Table = {
-  convert: { run: convert },
-  compare: { run: compare },
-  hash: { run: hash },
-  hashRanges: { run: hashRanges },
+  convert: { run: async (...job) => (await import('../operations/convert.js')).convert(...job) },
+  compare: { run: async (...job) => (await import('../operations/compare.js')).compare(...job) },
+  hash: { run: async (...job) => (await import('../operations/hash.js')).hash(...job) },
+  hashRanges: { run: async (...job) => (await import('../operations/hashRanges.js')).hashRanges(...job) },
   hashFiles: {
-    run: ({ files }, settings) => hashFiles(files, settings),
+    run: async ({ files }, settings) =>
+      (await import('../operations/hashFiles.js')).hashFiles(files, settings),
     pack: (files): PackedFile[] =>
       files.map(({ error, ...rest }) => (error ? { ...rest, error: packError(error) } : rest)),
     unpack: (files: PackedFile[]) =>
       files.map(({ error, ...rest }) => (error ? { ...rest, error: unpackError(error) } : rest)),
   },
-  check: { run: check },
-  info: { run: info },
-  infoChain: { run: infoChain },
-  map: { run: mapAll },
-  copyImage: { run: copyImage },
-  create: { run: ({ path, ...options }, settings) => createImage(path, { ...options, ...settings }) },
-  measure: { run: measure },
-  resize: { run: ({ path, ...options }, settings) => resizeImage(path, { ...options, ...settings }) },
+  check: { run: async (...job) => (await import('../operations/check.js')).check(...job) },
+  info: { run: async (...job) => (await import('../operations/info.js')).info(...job) },
+  infoChain: { run: async (...job) => (await import('../operations/info.js')).infoChain(...job) },
+  map: { run: async (...job) => (await import('../operations/map.js')).mapAll(...job) },
+  copyImage: { run: async (...job) => (await import('../operations/copyImage.js')).copyImage(...job) },
+  create: {
+    run: async ({ path, ...options }, settings) =>
+      (await import('../operations/create.js')).createImage(path, { ...options, ...settings }),
+  },
+  measure: { run: async (...job) => (await import('../operations/measure.js')).measure(...job) },
+  resize: {
+    run: async ({ path, ...options }, settings) =>
+      (await import('../operations/resize.js')).resizeImage(path, { ...options, ...settings }),
+  },
   createOverlays: {
-    run: ({ overlays, ...options }, settings) => createOverlays(overlays, { ...options, ...settings }),
+    run: async ({ overlays, ...options }, settings) =>
+      (await import('../operations/createOverlays.js')).createOverlays(overlays, { ...options, ...settings }),
     pack: (outcomes): PackedOutcome[] =>
       outcomes.map(({ error, ...rest }) => (error ? { ...rest, error: packError(error) } : rest)),
     unpack: (outcomes: PackedOutcome[]) =>
