@@ -3,11 +3,9 @@
 import { native } from '../native.js';
 import type { Disk, MapOptions } from './disk.js';
 import { ExtentColumns, Kind } from './extents.js';
+import type { HostFile } from './hostFile.js';
 
 type Mapped = Pick<Disk, 'virtualSize' | 'map'>;
-
-/** Holes and data runs looked up at a time. */
-const RUNS = 1024;
 
 /**
  * The map of `disk` in which holes of the host file are zeros, for every layer with preallocated metadata; the disk
@@ -27,6 +25,7 @@ class StoredRows implements Mapped {
   /** By depth. */
   readonly #recurses: readonly boolean[];
   readonly #rows = new ExtentColumns();
+  readonly #known = new KnownRuns();
 
   constructor(disk: Disk, recurses: readonly boolean[]) {
     this.#disk = disk;
@@ -52,22 +51,49 @@ class StoredRows implements Mapped {
   /** Appends the row in parts; returns the guest offset up to which there was room. */
   #split(into: ExtentColumns, row: number): number {
     const rows = this.#rows;
-    const { fd } = rows.files[rows.file[row]];
-    const depth = rows.depth[row];
-    const shift = rows.start[row] - rows.offset[row];
-    const end = rows.offset[row] + rows.length[row];
-    let at = rows.offset[row];
+    const file = rows.files[rows.file[row]];
+    const first = rows.offset[row];
+    const shift = rows.start[row] - first;
+    const end = first + rows.length[row];
+    let at = first;
     while (at < end && !into.full) {
-      const room = Math.max(1, Math.min(RUNS, (into.capacity - into.count) >> 1));
-      const { runs, next } = native.dataRuns(fd, at, end, room);
-      for (let i = 0; i < runs.length; i += 2) {
-        if (runs[i] > at) into.pushEmpty(Kind.zero, at + shift, runs[i] - at, depth);
-        into.appendPart(rows, row, runs[i] - rows.offset[row], runs[i + 1] - runs[i], runs[i] + shift);
-        at = runs[i + 1];
-      }
-      if (next > at) into.pushEmpty(Kind.zero, at + shift, next - at, depth);
-      at = next;
+      const { data, until } = this.#known.at(file, at, end);
+      const stop = Math.min(until, end);
+      if (data) into.appendPart(rows, row, at - first, stop - at, at + shift);
+      else into.pushEmpty(Kind.zero, at + shift, stop - at, rows.depth[row]);
+      at = stop;
     }
     return at + shift;
   }
+}
+
+/**
+ * The hole and the data run of a file that were looked up last: rows in any order that lie in the same hole cost one look
+ * in all.
+ */
+class KnownRuns {
+  #file: HostFile | undefined;
+  #hole: [start: number, end: number] = [0, 0];
+  #data: [start: number, end: number] = [0, 0];
+
+  /** Is the byte at `offset` stored, and up to where goes that? Bytes past the file's end are a hole, up to `end` at least. */
+  at(file: HostFile, offset: number, end: number): { data: boolean; until: number } {
+    if (this.#file !== file) {
+      this.#file = file;
+      this.#hole = this.#data = [0, 0];
+    }
+    if (!holds(this.#hole, offset) && !holds(this.#data, offset)) {
+      const last = Math.max(file.size, end);
+      const { runs } = native.dataRuns(file.fd, offset, last, 1);
+      const [from = last, to = last] = runs;
+      this.#hole = [offset, from];
+      this.#data = [from, to];
+    }
+    const data = holds(this.#data, offset);
+    return { data, until: data ? this.#data[1] : this.#hole[1] };
+  }
+}
+
+function holds([start, end]: [number, number], offset: number): boolean {
+  return start <= offset && offset < end;
 }
