@@ -21,6 +21,7 @@ export type {
   CreateOptions,
   CreateOutcome,
   MeasureResult,
+  RepairMode,
   SnapshotSelector,
 } from './disk/format.js';
 export type { Gate, GateVerdict, ImplicitOpen } from './disk/gate.js';
@@ -45,6 +46,7 @@ export {
 } from './inspect/index.js';
 export type { EngineInfo } from './native.js';
 export { type AmendRequest, amend, amendOptionSpecs } from './operations/amend.js';
+export { type BitmapAction, type BitmapRequest, editBitmap } from './operations/bitmap.js';
 export { type CheckOutcome, type CheckRequest, check } from './operations/check.js';
 export { type CommitOutcome, type CommitRequest, commit } from './operations/commit.js';
 export { type CompareOutcome, type CompareRequest, compare } from './operations/compare.js';

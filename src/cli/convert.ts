@@ -30,6 +30,9 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     };
     const outcome = await convert(request, settings);
     display.finish(true);
+    for (const name of outcome.skippedBitmaps ?? []) {
+      reportWarning(ctx, `Skipping inconsistent bitmap '${name}'`);
+    }
     if (!quiet) warnUnreadable(ctx, outcome);
     return 0;
   } catch (error) {
@@ -67,6 +70,7 @@ async function conversion(
     salvage: words.salvage,
     outOfOrder: words.outOfOrder,
     copyOffload: words.copyOffload,
+    bitmaps: words.bitmaps && words.skipBroken ? 'skip-broken' : words.bitmaps,
     sourceCache,
     targetCache: words.targetCache,
   };

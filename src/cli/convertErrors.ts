@@ -7,6 +7,10 @@ import type { Operand } from './operand.js';
 /** A failure of convert in qemu-img's words; what is none comes back as it is. */
 export function convertError(error: unknown, words: ConvertWords, sources: readonly Operand[]): unknown {
   if (!(error instanceof DiskImageError) || error.code === 'CANCELLED') return error;
+  if (error.operation === 'bitmap') {
+    const [sentence, hint] = error.message.split('\n');
+    return new CliError(sentence, { hint: hint && `${hint}\n`, cause: error });
+  }
   if (error.code === 'SNAPSHOT_NOT_FOUND') return snapshotError(error, sources[0]?.format ?? '');
   if (error.code === 'TARGET_TOO_SMALL' && words.noCreate) {
     return new CliError('output file is smaller than input file', { cause: error });

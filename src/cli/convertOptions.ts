@@ -74,6 +74,7 @@ export interface ConvertWords {
   targetIsZero: boolean;
   salvage: boolean;
   bitmaps: boolean;
+  skipBroken: boolean;
   outOfOrder: boolean;
   progress: boolean;
   json: boolean;
@@ -94,16 +95,17 @@ export function parseConvert(args: string[], ctx: CliContext): ConvertWords | un
     targetIsZero: false,
     salvage: false,
     bitmaps: false,
+    skipBroken: false,
     outOfOrder: false,
     progress: false,
     json: false,
     quiet: false,
     effort: {},
   } as ConvertWords;
-  const later: Later = { targetCache: 'unsafe', skipBroken: false };
+  const later: Later = { targetCache: 'unsafe' };
   const options = new VerbOptions(ctx, 'convert', args, spec);
   for (const { value, argument } of options) take(words, later, value, argument, ctx);
-  checkConflicts(words, later);
+  checkConflicts(words);
   const { operands } = options;
   const target = operands.length > 1 ? operands[operands.length - 1] : undefined;
   if (words.lists.wantsHelp) {
@@ -123,7 +125,6 @@ export function parseConvert(args: string[], ctx: CliContext): ConvertWords | un
 /** Read first, judged after the loop, as in qemu-img. */
 interface Later {
   targetCache: string;
-  skipBroken: boolean;
 }
 
 const FLAGS: Readonly<Record<string, keyof ConvertWords>> = {
@@ -134,6 +135,7 @@ const FLAGS: Readonly<Record<string, keyof ConvertWords>> = {
   U: 'forceShare',
   W: 'outOfOrder',
   bitmaps: 'bitmaps',
+  'skip-broken-bitmaps': 'skipBroken',
   salvage: 'salvage',
   'image-opts': 'imageOpts',
   'target-image-opts': 'targetImageOpts',
@@ -163,7 +165,6 @@ function take(words: ConvertWords, later: Later, value: string, argument: string
   else if (value === 'r') words.effort.bytesPerSecond = rateLimit(argument, ctx);
   else if (takeEffort(words.effort, value, argument, ctx)) return;
   else if (value === 'level') words.compressionLevel = compressionLevel(argument);
-  else if (value === 'skip-broken-bitmaps') later.skipBroken = true;
   else if (value === 'object') checkObject(argument);
 }
 
@@ -191,9 +192,9 @@ function coroutines(text: string): number {
   );
 }
 
-function checkConflicts(words: ConvertWords, later: Later): void {
+function checkConflicts(words: ConvertWords): void {
   const conflicts: [boolean, string][] = [
-    [later.skipBroken && !words.bitmaps, 'Use of --skip-broken-bitmaps requires --bitmaps'],
+    [words.skipBroken && !words.bitmaps, 'Use of --skip-broken-bitmaps requires --bitmaps'],
     [words.compress && words.copyOffload, 'Cannot enable copy offloading when -c is used'],
     [words.sparseSize !== undefined && words.copyOffload, 'Cannot enable copy offloading when -S is used'],
     [words.compressionLevel !== undefined && !words.compress, '--compression-level requires use of -c flag'],

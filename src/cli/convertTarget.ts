@@ -3,7 +3,6 @@ import { DiskImageError } from '../disk/errors.js';
 import { OptionValues } from '../formats/optionText.js';
 import { formatByName } from '../formats/registry.js';
 import type { ConvertTargetSpec } from '../operations/convert.js';
-import { info } from '../operations/info.js';
 import type { ConvertWords } from './convertOptions.js';
 import { requireCreatable, requireLocalName } from './createOptions.js';
 import { CliError } from './errors.js';
@@ -28,7 +27,6 @@ export async function convertTarget(
     throw new CliError('Use of backing file requires explicit backing format');
   }
   if (words.compress) checkCompression(spec);
-  if (words.bitmaps) await refuseBitmaps(words, sources, spec.format);
   return { ...spec, backing };
 }
 
@@ -91,23 +89,5 @@ function checkCompression({ format, options = {} }: ConvertTargetSpec): void {
   }
   if (options.preallocation !== undefined && options.preallocation !== 'off') {
     throw new CliError('Compression and preallocation not supported at the same time');
-  }
-}
-
-/** `--bitmaps`: fine where there are none to copy. */
-async function refuseBitmaps(
-  words: ConvertWords,
-  sources: readonly Operand[],
-  targetFormat: string,
-): Promise<void> {
-  if (sources.length > 1) throw new CliError('Copying bitmaps only possible with single source');
-  const [source] = sources;
-  if (source.format !== 'qcow2') throw new CliError('Source lacks bitmap support');
-  if (targetFormat !== 'qcow2')
-    throw new CliError(`Format driver '${targetFormat}' does not support bitmaps`);
-  const { formatSpecific } = await info(source);
-  const bitmaps = formatSpecific?.data.bitmaps;
-  if (Array.isArray(bitmaps) && bitmaps.length > 0) {
-    throw new CliError(`Copying bitmaps is not supported: '${words.sources[0]}' has ${bitmaps.length}`);
   }
 }

@@ -48,6 +48,23 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['-q, --quiet', 'no line for each row on stderr'],
     ],
   },
+  bitmap: {
+    usage:
+      '(--add [-g SIZE] | --remove | --clear | --enable | --disable | --merge SOURCE)... [-b FILE [-F FMT]] ' +
+      '[-f FMT | --image-opts] FILE BITMAP',
+    about: 'Changes a persistent bitmap of an image; several actions are done in order.',
+    options: [
+      ['-f, --format FMT', 'format of FILE (default: probed)'],
+      ['--image-opts', 'FILE is driver=FMT,file.filename=PATH'],
+      ['--add', 'make BITMAP, which then follows what is written'],
+      ['-g, --granularity SIZE', 'with --add: guest bytes per bit (default: the cluster size, 4k to 64k)'],
+      ['--remove, --clear', 'delete BITMAP; forget what it holds'],
+      ['--enable, --disable', 'let it follow what is written, or not'],
+      ['--merge SOURCE', 'add what the bitmap SOURCE holds'],
+      ['-b, --source-file FILE', 'the image that SOURCE is in (default: the same)'],
+      ['-F, --source-format FMT', 'format of that image (default: probed)'],
+    ],
+  },
   cache: {
     usage: 'list|verify|remove --instances DIR [options]',
     about: 'Lists, verifies or removes base images of the cache. What is in use is never removed.',
@@ -129,7 +146,8 @@ const helps: Readonly<Record<string, VerbHelp>> = {
       ['--target-is-zero', 'with -n: DST reads as zeros already'],
       ['--target-image-opts', 'with -n: DST is driver=FMT,file.filename=PATH'],
       ['-m, --parallel N', 'threads, 1 to 16'],
-      ['--bitmaps', 'refused unless there are none to copy'],
+      ['--bitmaps', 'copy persistent bitmaps too'],
+      ['--skip-broken-bitmaps', 'with --bitmaps: leave inconsistent ones out'],
       ['-W, --oob-writes', 'accepted; the engine always works at several places'],
       ['-C, --copy-range-offloading', 'let the kernel copy or share blocks'],
       ...PROGRESS,

@@ -4,6 +4,7 @@ import type { VerbModule } from './context.js';
 export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
   amend: () => import('./amend.js'),
   'bench-vs': () => import('./benchVs.js'),
+  bitmap: () => import('./bitmap.js'),
   cache: () => import('./cache.js'),
   check: () => import('./check.js'),
   commit: () => import('./commit.js'),
@@ -23,4 +24,4 @@ export const verbs: Readonly<Record<string, () => Promise<VerbModule>>> = {
 };
 
 /** qemu-img's verbs that basecow has not got: named in the refusal, so that nobody looks for a typing error. */
-export const absentVerbs: readonly string[] = ['bench', 'bitmap'];
+export const absentVerbs: readonly string[] = ['bench'];

@@ -200,6 +200,40 @@ export interface SnapshotAbility {
   remove(disk: Disk, which: SnapshotSelector): Promise<SnapshotInfo>;
 }
 
+/**
+ * Changes persistent bitmaps, one after the other in memory; `finish` makes all of them durable at once. Names that are
+ * not there, sizes that do not fit and bitmaps that are inconsistent are refused with INVALID_ARGUMENT in QEMU's words.
+ */
+export interface BitmapEditor {
+  readonly names: string[];
+  /** `granularity`: guest bytes per bit, a power of 2 from 512 to 2 GiB; default: the cluster size, 4 to 64 KiB. */
+  add(name: string, granularity?: number, enabled?: boolean): void;
+  remove(name: string): void;
+  clear(name: string): void;
+  /** Whether it follows writes. */
+  enable(name: string, enabled?: boolean): void;
+  /** Adds what bitmap `source` of `from` (undefined: of the same image) has. */
+  merge(name: string, from: Disk | undefined, source: string): Promise<void>;
+  finish(): Promise<void>;
+}
+
+/** A persistent bitmap as it is listed. */
+export interface BitmapInfo {
+  name: string;
+  /** Guest bytes per bit. */
+  granularity: number;
+  /** It follows writes. */
+  enabled: boolean;
+  /** It was not stored by the one who used it last: what it says is worth nothing. */
+  inconsistent: boolean;
+}
+
+export interface BitmapAbility {
+  /** Of a disk that was opened for writing; its chain need not be open. */
+  edit(disk: Disk): Promise<BitmapEditor>;
+  list(disk: Disk): Promise<BitmapInfo[]>;
+}
+
 /** A format driver. Abilities that a format lacks are simply absent. */
 export interface ImageFormat {
   readonly name: string;
@@ -224,6 +258,7 @@ export interface ImageFormat {
   /** With `repair` the disk was opened with `check` and `write`. */
   check?(disk: Disk, control: JobControl, repair?: RepairMode): Promise<CheckResult>;
   measure?(request: MeasureRequest): Promise<MeasureResult>;
+  readonly bitmaps?: BitmapAbility;
   /** The layer holds nothing any more: what lies behind it shows. Whole or not at all, when the machine stops meanwhile. */
   makeEmpty?(disk: Disk): Promise<void>;
   /**

@@ -10,6 +10,7 @@ import { formatByName } from '../formats/registry.js';
 import { Batches } from './batches.js';
 import { Concatenation } from './concatenation.js';
 import { checkConvertRequest, DEFAULT_SPARSE_SIZE, hasBacking } from './convertRules.js';
+import { copyBitmaps, planBitmaps } from './copyBitmaps.js';
 import { copyImage } from './copyImage.js';
 import type { GuestMap } from './guestMap.js';
 import { type Job, type JobSettings, runJob } from './job.js';
@@ -64,6 +65,8 @@ export interface ConvertRequest {
   outOfOrder?: boolean;
   /** `-C`: let the kernel copy (reflink, copy_file_range) where both sides are plain; not with sparseSize, compress, salvage. */
   copyOffload?: boolean;
+  /** `--bitmaps`: persistent bitmaps are copied; `skip-broken`: all but inconsistent ones. Of a single source. */
+  bitmaps?: boolean | 'skip-broken';
   /** Default `writeback`. */
   sourceCache?: CacheMode;
   /** Default `writeback`: durable when the promise resolves. `unsafe` (qemu-img's own default) does not sync. */
@@ -77,6 +80,8 @@ export interface ConvertOutcome {
   written: number;
   /** With salvage: guest ranges that read as zeros because they could not be read. */
   unreadable: { start: number; length: number }[];
+  /** With `bitmaps: 'skip-broken'`: the bitmaps that were not copied because they are inconsistent. */
+  skippedBitmaps?: string[];
 }
 
 /**
@@ -93,12 +98,17 @@ export function convert(request: ConvertRequest, settings: JobSettings = {}): Pr
     try {
       for (const source of request.sources) sources.push(await openSource(source));
       refuseSameFile(filesOf(sources), request.target.path, 'convert');
+      const { bitmaps, target } = request;
+      const plan = bitmaps ? await planBitmaps(sources, target, bitmaps) : undefined;
       if (copiesFile(request, sources)) {
         if (request.copyOffload) return await copyWhole(request, sources[0], job);
         const shared = await shareWhole(request, sources[0], job);
         if (shared) return shared;
       }
-      return await convertDisks(request, sources, job);
+      const outcome = await convertDisks(request, sources, job);
+      if (!plan) return outcome;
+      await copyBitmaps(sources[0], target, plan);
+      return { ...outcome, skippedBitmaps: plan.skipped };
     } finally {
       for (const source of sources) await source.close();
     }

@@ -21,6 +21,16 @@ export const qcow2: ImageFormat = {
     const { checkQcow2 } = await import('./check/index.js');
     return checkQcow2(disk, control, { repair });
   },
+  bitmaps: {
+    async edit(disk) {
+      const { editBitmaps } = await import('./bitmapEdit.js');
+      return editBitmaps(disk);
+    },
+    async list(disk) {
+      const { listBitmaps } = await import('./bitmapList.js');
+      return listBitmaps(disk);
+    },
+  },
   createOptions: qcow2CreateOptions,
   async create(path, request) {
     const { createQcow2 } = await import('./create.js');
