@@ -16,21 +16,26 @@ export async function printRepairs(words: HashWords, ctx: CliContext): Promise<n
     const plan = await withProgress(words, ctx, (settings) =>
       repairRanges({ ...verifyRequest(list, words), file }, settings),
     );
-    const { ranges, size, listedSize } = plan;
+    const { ranges, size, listedSize, guest } = plan;
+    const excess = size !== undefined && listedSize !== undefined ? size - listedSize : 0;
     if (words.output === 'json') {
       const shown = ranges.map(({ start, length }) =>
         Number.isFinite(length) ? { start, length } : { start },
       );
       print(
         ctx,
-        `${JSON.stringify({ filename: file, size, 'listed-size': listedSize, ranges: shown }, null, 4)}\n`,
+        `${JSON.stringify({ filename: file, guest: guest || undefined, size, 'listed-size': listedSize, ranges: shown }, null, 4)}\n`,
       );
+    } else if (guest && ranges.some(({ length }) => Number.isFinite(length))) {
+      // Written there, what is fetched would destroy the image.
+      const why = 'the list is about the guest disk, whose ranges are not those of the file';
+      reportError(ctx, `${escapedName(file).text}: ${why}; --output json prints them`);
+      return 2;
     } else print(ctx, ranges.map((range) => `${httpRange(range)}\n`).join(''));
-    const excess = size !== undefined && listedSize !== undefined ? size - listedSize : 0;
     if (excess > 0) {
       reportError(
         ctx,
-        `${escapedName(file).text}: it has ${size} bytes, not ${listedSize}: cut it to that size`,
+        `${escapedName(file).text}: ${guest ? 'its guest disk' : 'it'} has ${size} bytes, not ${listedSize}: cut it to that size`,
       );
     }
     return ranges.length > 0 || excess > 0 ? 1 : 0;

@@ -322,6 +322,27 @@ t.test('a bmap and its image', async (t) => {
   restore();
 });
 
+t.test('a chunk that a list leaves out is not passed over', async (t) => {
+  const text = await printed('--output', 'json', '--chunk', '32k', '-a', 'md5,sha1', 'void', 'odd');
+  writeFileSync('list', text);
+  t.strictSame(await ours('-c', 'list'), { status: 0, stdout: 'void: OK\nodd: OK\n', stderr: '' });
+  writeFileSync('void', '!');
+  t.match(await ours('-c', '--quiet', 'list'), {
+    status: 1,
+    stdout: 'void: FAILED\n',
+    stderr: /void: it has 1 bytes, not 0/,
+  });
+  writeFileSync('void', '');
+  const [, file] = JSON.parse(text) as [unknown, { chunks: { digests: string[] }[] }];
+  file.chunks[1].digests.pop();
+  writeFileSync('list', JSON.stringify(file));
+  t.strictSame(await ours('-c', 'list'), {
+    status: 1,
+    stdout: '',
+    stderr: "basecow: 'list' is no list of digests: it has 3 chunks of 32768 bytes, too few for 100001\n",
+  });
+});
+
 t.test('a list that is none', async (t) => {
   writeFileSync('list', '<dfxml><fileobject>');
   t.strictSame(await ours('-c', 'list'), {
@@ -350,4 +371,27 @@ t.test('guest disks', async (t) => {
   );
   run('qemu-io', ['-f', 'qcow2', '-c', 'write -P 9 3M 512', 'o.qcow2']);
   t.match(await ours('-c', 'list'), { status: 1, stdout: 'o.qcow2: FAILED offset 3145728-4194303\n' });
+  t.strictSame(
+    await ours('--repair-list', 'list', 'o.qcow2'),
+    {
+      status: 2,
+      stdout: '',
+      stderr:
+        'basecow: o.qcow2: the list is about the guest disk, whose ranges are not those of the file; --output json prints them\n',
+    },
+    'nobody writes ranges of the guest into the image',
+  );
+  const json = await ours('--repair-list', 'list', '--output', 'json', 'o.qcow2');
+  t.match(JSON.parse(json.stdout), { guest: true, ranges: [{ start: 3_145_728, length: 1_048_576 }] });
+  writeFileSync('list', await printed('--blkhash', '--output', 'json', 'o.qcow2'));
+  run('qemu-io', ['-f', 'qcow2', '-c', 'write -P 8 3M 512', 'o.qcow2']);
+  t.strictSame(await ours('--repair-list', 'list', 'o.qcow2'), { status: 1, stdout: '0-\n', stderr: '' });
+});
+
+t.test('the format that a list records is not probed again', async (t) => {
+  qemuImg('create', '-f', 'qcow2', 'written-by-a-guest', '1M');
+  const list = await printed('--guest', '-f', 'raw', '--output', 'json', 'written-by-a-guest');
+  writeFileSync('list', list);
+  t.strictSame(await ours('-c', 'list'), { status: 0, stdout: 'written-by-a-guest: OK\n', stderr: '' });
+  t.match(await ours('-c', '--guest', '-f', 'qcow2', 'list'), { status: 1 }, '-f comes first');
 });

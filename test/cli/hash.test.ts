@@ -97,6 +97,7 @@ t.test('-c verifies as md5sum -c does', async (t) => {
     upper: sums('md5sum', 'f1').replace(/^\S+/, (digest) => digest.toUpperCase()),
     tagged: sums('md5sum', '--tag', 'f1', 'new\nline'),
     comments: `# by hand\n\n  ${sums('md5sum', 'f1')}`,
+    reversed: sums('md5sum', 'f1', 'f2').replaceAll('  ', ' '),
     garbage: 'hello\n',
     nothing: '',
   };

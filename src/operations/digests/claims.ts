@@ -76,18 +76,21 @@ export class Claim {
   }
 }
 
-/** Cuts claims into passes over the file: in each, ranges go up and do not overlap. Indices into the claims. */
+/**
+ * Cuts claims into passes over the file: in each, ranges go up and do not overlap, but one may come several times in a row.
+ * Indices into the claims.
+ */
 export function* passes({ starts, lengths }: RangeClaims): Generator<number[]> {
   let left = starts.map((_, i) => i).filter((i) => lengths[i] > 0);
-  if (left.some((at, i) => i > 0 && starts[at] < starts[left[i - 1]])) {
-    left.sort((a, b) => starts[a] - starts[b]);
-  }
+  const order = (a: number, b: number) => starts[a] - starts[b] || lengths[a] - lengths[b];
+  if (left.some((at, i) => i > 0 && order(left[i - 1], at) > 0)) left.sort(order);
   while (left.length > 0) {
     const pass: number[] = [];
     const later: number[] = [];
     let end = 0;
     for (const i of left) {
-      if (starts[i] >= end) {
+      const last = pass.at(-1);
+      if (starts[i] >= end || (last !== undefined && order(last, i) === 0)) {
         pass.push(i);
         end = starts[i] + lengths[i];
       } else later.push(i);

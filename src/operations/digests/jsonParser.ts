@@ -1,6 +1,7 @@
 // The list that we print ourselves as JSON: an array of files, or one.
+import { divideUp } from '../../disk/offsets.js';
 import { digestBytes, type HashAlgorithm } from '../hashAlgorithms.js';
-import { algorithmNamed, isDigest } from './algorithms.js';
+import { algorithmNamed, emptyDigest, isDigest } from './algorithms.js';
 import { JsonError, type JsonEvent, JsonScanner, type JsonValue } from './jsonScanner.js';
 import type { ListedDigest, ListHints, ListItem, ListParser } from './types.js';
 
@@ -82,10 +83,7 @@ export class JsonParser implements ListParser {
       if (record.chunkSize === 0) throw new JsonError('chunks.size is 0');
     }
     if (key !== 'digests') return undefined;
-    const { chunkAlgorithm, chunkSize, size } = record;
-    if (!chunkAlgorithm || chunkSize === undefined || size === undefined || record.name === undefined) {
-      throw new JsonError('filename, size, chunks.algorithm and chunks.size must come before chunks.digests');
-    }
+    const { chunkAlgorithm, chunkSize, size } = this.#chunked();
     const start = record.chunks++ * chunkSize;
     if (start >= size && !(size === 0 && start === 0)) {
       throw new JsonError(`it has more than ${record.chunks - 1} chunks of ${chunkSize} bytes in ${size}`);
@@ -96,6 +94,29 @@ export class JsonParser implements ListParser {
     return { of: 'range', ...this.#common(), algorithm: chunkAlgorithm, digest: found, start, length };
   }
 
+  /** What has to be known of the chunks before their digests. */
+  #chunked(): { chunkAlgorithm: HashAlgorithm; chunkSize: number; size: number } {
+    const { chunkAlgorithm, chunkSize, size, name } = this.#record;
+    if (chunkAlgorithm && chunkSize !== undefined && size !== undefined && name !== undefined) {
+      return { chunkAlgorithm, chunkSize, size };
+    }
+    throw new JsonError('filename, size, chunks.algorithm and chunks.size must come before chunks.digests');
+  }
+
+  /** All chunks must have come: those that a list leaves out would pass for right. */
+  #chunksClosed(): ListedDigest | undefined {
+    const record = this.#record;
+    const { chunkAlgorithm, chunkSize, size } = this.#chunked();
+    const { chunks } = record;
+    [record.chunks, record.chunkAlgorithm, record.chunkSize] = [0, undefined, undefined];
+    if (chunks < divideUp(size, chunkSize)) {
+      throw new JsonError(`it has ${chunks} chunks of ${chunkSize} bytes, too few for ${size}`);
+    }
+    if (size > 0 || chunks > 0 || !this.#wanted(chunkAlgorithm)) return undefined;
+    const found = emptyDigest(chunkAlgorithm);
+    return { of: 'range', ...this.#common(), algorithm: chunkAlgorithm, digest: found, start: 0, length: 0 };
+  }
+
   #blkhash(key: string, value: JsonValue): void {
     const { blkhash } = this.#record;
     if (key === 'algorithm') blkhash.algorithm = algorithm(value);
@@ -104,6 +125,16 @@ export class JsonParser implements ListParser {
   }
 
   *#closed({ path }: JsonEvent): Generator<ListItem> {
+    if (path.length > (this.#depth ?? 0)) {
+      const [key, ...rest] = path.slice(this.#depth);
+      const ofChunks =
+        key === 'chunks' && (rest.length === 0 || (rest.length === 1 && typeof rest[0] === 'number'));
+      // An array of them has been looked at one by one.
+      if (!ofChunks || (rest.length === 0 && this.#record.chunkAlgorithm === undefined)) return;
+      const found = this.#chunksClosed();
+      if (found) yield found;
+      return;
+    }
     if (path.length !== this.#depth) return;
     const { name, digests, blkhash } = this.#record;
     if (name === undefined) {

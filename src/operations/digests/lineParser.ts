@@ -55,7 +55,7 @@ export class LineParser implements ListParser {
     if (line === '' || line.startsWith('#')) return;
     if (line.startsWith('%%%%')) {
       if (this.#header(line)) return;
-    } else if (line.length <= MAX_LINE) {
+    } else if (line.length <= MAX_LINE && !line.includes('\0')) {
       const found = this.#columns ? this.#row(line, this.#columns) : parseSumLine(line, this.#hints);
       if (Array.isArray(found) ? found.length > 0 : found) {
         if (Array.isArray(found)) yield* found;

@@ -9,6 +9,8 @@ export interface RepairPlan {
    * the right file ends.
    */
   ranges: ByteRange[];
+  /** The ranges and sizes are those of the guest disk in an image, not of the file's own bytes. */
+  guest: boolean;
   /** Bytes the file has, and has to have where the list tells: cut it when it is longer. */
   size?: number;
   listedSize?: number;
@@ -23,18 +25,20 @@ export async function repairRanges(
   request: VerifyDigestsRequest & { file: string },
   settings: JobSettings = {},
 ): Promise<RepairPlan> {
-  const plan: RepairPlan = { path: request.file, ranges: [] };
+  const plan: RepairPlan = { path: request.file, ranges: [], guest: false };
   let everything = false;
   for await (const item of verifyDigests(request, settings)) {
     if (item.of === 'malformed') continue;
     if (item.error) throw item.error;
     plan.size = item.size ?? plan.size;
     plan.listedSize = item.listedSize ?? plan.listedSize;
-    plan.ranges.push(...item.differing);
+    plan.guest ||= item.guest && item.format !== 'raw';
+    for (const range of item.differing) plan.ranges.push(range);
     everything ||= item.wholeDiffers && item.differing.length === 0;
   }
   if (everything && plan.ranges.length === 0) {
-    plan.ranges.push({ start: 0, length: plan.listedSize ?? Number.POSITIVE_INFINITY });
+    const length = plan.guest ? undefined : plan.listedSize;
+    plan.ranges.push({ start: 0, length: length ?? Number.POSITIVE_INFINITY });
   }
   plan.ranges = joinedRanges(plan.ranges);
   return plan;

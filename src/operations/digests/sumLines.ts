@@ -1,4 +1,4 @@
-// One line of md5sum (`DIGEST  NAME`, `DIGEST *NAME`), of BSD (`MD5 (NAME) = DIGEST`), of md5deep -p
+// One line of md5sum (`DIGEST  NAME`, `DIGEST *NAME`), of md5 -r (`DIGEST NAME`), of BSD (`MD5 (NAME) = DIGEST`), of md5deep -p
 // (`DIGEST  NAME offset START-END`), or of an S3 ETag (`DIGEST-PARTS  NAME`). A leading backslash marks an escaped name.
 import { algorithmNamed, algorithmOfWidth, emptyDigest, isDigest } from './algorithms.js';
 import { unescapedName } from './names.js';
@@ -20,12 +20,12 @@ export function parseSumLine(line: string, hints: ListHints = {}): ListedDigest 
 }
 
 function plain(text: string, hints: ListHints): ListedDigest | undefined {
-  const match = /^([0-9a-fA-F]+) [ *](.+)$/s.exec(text);
+  const match = /^([0-9a-fA-F]+) (?:[ *](.+)|([^ *].*))$/s.exec(text);
   if (!match || match[1].length % 2) return undefined;
   const algorithm = algorithmOfWidth(match[1].length / 2, hints.algorithms);
   if (!algorithm) return undefined;
   const digest = match[1].toLowerCase();
-  const name = match[2];
+  const name = match[2] ?? match[3];
   if (hints.blkhashBlock !== undefined) {
     return { of: 'blkhash', algorithm, digest, name, blockSize: hints.blkhashBlock, line: true };
   }

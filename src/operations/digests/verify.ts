@@ -19,7 +19,10 @@ export interface VerifyDigestsRequest
   file?: string;
   /** Digests are of the guest disks, not of the files' bytes. JSON lists say so themselves. */
   guest?: boolean;
-  /** With guest: the images' format, or how to find out. Default what a JSON list records. */
+  /**
+   * With guest: the images' format, or how to find out where a JSON list does not record it, or records that of another
+   * file than `file`. Default what the list records.
+   */
   format?: string | ((path: string) => Promise<string>);
   /** ETags: bytes per part. Default: sizes that tools choose by themselves and that give the ETag's number of parts. */
   partSize?: number;
@@ -41,6 +44,9 @@ export interface VerifiedFile {
   wholeDiffers: boolean;
   /** The list has digests of ranges of it. */
   ranged: boolean;
+  /** The digests are of the guest disk in it, an image of this format. */
+  guest: boolean;
+  format?: string;
   /** Bytes it has, where that was found out, and bytes that the list says. */
   size?: number;
   listedSize?: number;
@@ -168,14 +174,17 @@ class Verifier {
   async #source(claim: Claim): Promise<HashRequest> {
     const { guest = claim.guest, format, snapshot, gate, limits, lock, cache } = this.#request;
     const { path } = claim;
+    claim.guest = guest;
     if (!guest) return { path, cache };
-    const found = typeof format === 'function' ? await format(path) : (format ?? claim.format);
-    return { path, guest, format: found, snapshot, gate, limits, lock, cache };
+    const recorded = this.#request.file === undefined ? claim.format : undefined;
+    claim.format =
+      typeof format === 'function' ? (recorded ?? (await format(path))) : (format ?? claim.format);
+    return { path, guest, format: claim.format, snapshot, gate, limits, lock, cache };
   }
 }
 
 function answer(claim: Claim): VerifiedFile {
-  const { name, path, checked, wholeDiffers, ranged, size, listedSize, error } = claim;
+  const { name, path, checked, wholeDiffers, ranged, guest, size, listedSize, error } = claim;
   // A file of another size is another file, even if what there is of it is right.
   const resized = !error && size !== undefined && listedSize !== undefined && size !== listedSize;
   if (resized && listedSize > size) claim.differs(size, listedSize - size);
@@ -191,6 +200,8 @@ function answer(claim: Claim): VerifiedFile {
     differing: claim.differing,
     wholeDiffers,
     ranged,
+    guest,
+    ...(guest && { format: claim.format }),
     size,
     listedSize,
     error,

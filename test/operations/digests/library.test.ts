@@ -1,5 +1,5 @@
 // Lists through the library: what hash finds is written, read back, verified and repaired by.
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import {
   bmapText,
@@ -127,6 +127,18 @@ t.test('many ranges of many files, interleaved', async (t) => {
       },
     ],
   );
+});
+
+t.test('a file that differs in very many places', async (t) => {
+  const count = 200_000;
+  writeFileSync('wide', '');
+  truncateSync('wide', count * 1024);
+  const lines: string[] = [];
+  for (let i = 0; i < count; i++)
+    lines.push(`${'0'.repeat(32)}  wide offset ${i * 1024}-${i * 1024 + 511}\n`);
+  const { ranges } = await repairRanges({ list: Buffer.from(lines.join('')), file: 'wide' });
+  t.equal(ranges.length, count);
+  t.strictSame(ranges.at(-1), { start: (count - 1) * 1024, length: 512 });
 });
 
 t.test('bmap and ETag', async (t) => {
