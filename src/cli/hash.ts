@@ -119,11 +119,13 @@ async function runAll(
           printReady();
         } catch (cause) {
           failure ??= cause;
+          throw cause;
         }
       },
     },
-  );
-  if (failure) throw failure;
+  ).catch((error) => {
+    throw failure ?? error;
+  });
 }
 
 async function printBmap(words: HashWords, ctx: CliContext): Promise<number> {

@@ -198,7 +198,18 @@ function checkWords(words: HashWords, ctx: CliContext): void {
     throw new CliError(`Unknown driver '${words.format}'`);
   }
   if (words.blockSize > 0 && !words.blkhash) throw new CliError('--block-size is of --blkhash');
+  if (words.guest && !words.check && words.files.includes('-')) {
+    throw new CliError('A guest disk cannot be read from standard input');
+  }
   if (words.file !== undefined && !words.check) throw new CliError('--file goes with -c');
+  for (const [name, given] of [
+    ['status', words.status],
+    ['strict', words.strict],
+    ['ignore-missing', words.ignoreMissing],
+    ['warn', words.warn],
+  ] as const) {
+    if (given && !words.check) throw new CliError(`--${name} goes with -c`);
+  }
   if (words.check && words.output !== 'plain') throw new CliError('--output cannot be used with -c');
   if (words.repairList === undefined) return;
   if (words.check) throw new CliError('-c and --repair-list cannot be used together');
@@ -213,7 +224,10 @@ function checkWords(words: HashWords, ctx: CliContext): void {
 /** What the formats have no room for. */
 function checkOutput(words: HashWords): void {
   const { output, algorithms, chunkSize, whole, blkhash, check, repairList, files } = words;
-  if (check || repairList !== undefined) return;
+  if (check || repairList !== undefined) {
+    if (whole) throw new CliError('--whole is of no use where a list is verified');
+    return;
+  }
   if (blkhash && (chunkSize !== undefined || whole)) {
     throw new CliError('--chunk and --whole cannot be used with --blkhash');
   }

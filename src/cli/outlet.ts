@@ -1,5 +1,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import type { TextSink } from './context.js';
+import { errnoText } from './errno.js';
+import { CliError } from './errors.js';
 
 /**
  * stdout or stderr, written to without Node's stream for it, which takes some milliseconds to make: that is done when a
@@ -30,7 +32,7 @@ export class Outlet implements TextSink {
     return this.#stream;
   }
 
-  /** @throws what write(2) reports, but for a reader that went away: how the work itself went tells the exit code. */
+  /** @throws CliError, but for a reader that went away: how the work itself went tells the exit code. */
   write(text: string): void {
     if (this.#closed) return;
     if (this.#stream) {
@@ -60,7 +62,9 @@ export class Outlet implements TextSink {
   }
 
   #failed(error: NodeJS.ErrnoException): void {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE') {
+      throw new CliError(`write error: ${errnoText(error.code ?? '') ?? error.message}`, { cause: error });
+    }
     this.#closed = true;
   }
 }

@@ -106,7 +106,10 @@ t.test("V8's code: taken when it fits, done without when it is damaged or missin
 t.test('words to a reader that is gone or slow', async (t) => {
   const run = (command: string) => tryRun('bash', ['-c', command, process.execPath, STARTER]);
   t.match(run('set -o pipefail; "$0" "$1" --help | true'), { status: 0, stderr: '' });
-  t.match(run('"$0" "$1" --version > /dev/full'), { status: 1, stderr: /^basecow: .*ENOSPC/ });
+  t.match(run('"$0" "$1" --version > /dev/full'), {
+    status: 1,
+    stderr: 'basecow: write error: No space left on device\n',
+  });
   // A pipe that does not block, and a reader that starts late: more words than the pipe holds arrive whole.
   const late = `import fcntl, os, subprocess, sys, time
 r, w = os.pipe()
