@@ -91,11 +91,7 @@ t.test('cancelling one of several leaves the others alone, and nothing of its ow
   await eachAdvances(done, [1, 2].values());
   t.strictSame([done()[0], done()[3]], [before, last], 'the cancelled ones have stopped');
   const files = openFiles(dir);
-  t.equal(
-    files.filter((path) => path.includes('(deleted)')).length,
-    2,
-    'files without a name: the two that run',
-  );
+  t.equal(files.filter((path) => !path.endsWith('source.raw')).length, 2, 'those of the two that run');
   letGo();
   await Promise.all([jobs[1], jobs[2]]);
   assertSame(t, source, dir, [1, 2]);
