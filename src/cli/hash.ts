@@ -12,6 +12,7 @@ import { CliError } from './errors.js';
 import { checkLists } from './hashCheck.js';
 import { type HashWords, parseHash } from './hashOptions.js';
 import { HashPrinter, type Work } from './hashPrint.js';
+import { JoinedProgress } from './hashProgress.js';
 import { printRepairs } from './hashRepair.js';
 import { openCause, systemText } from './messages.js';
 import { print, reportError } from './output.js';
@@ -42,12 +43,14 @@ async function printDigests(words: HashWords, command: string, ctx: CliContext):
   };
   printer.begin();
   const slice = words.chunkSize === undefined ? SLICE : CHUNKED_SLICE;
-  for (let at = 0; at < words.files.length; at += slice) {
-    const works = await Promise.all(
-      words.files.slice(at, at + slice).map((path) => prepare(path, printer, words)),
-    );
-    await withProgress(words, ctx, (settings) => runAll(works, settings, printer, refuse));
-  }
+  await withProgress(words, ctx, async (settings) => {
+    const progress = await JoinedProgress.of(words, settings.onProgress);
+    for (let at = 0; at < words.files.length; at += slice) {
+      const paths = words.files.slice(at, at + slice);
+      const works = await Promise.all(paths.map((path) => prepare(path, printer, words)));
+      await runAll(works, { ...settings, onProgress: progress.part(paths.length) }, printer, refuse);
+    }
+  });
   printer.end();
   return exitCode;
 }
