@@ -82,6 +82,9 @@ function commitError(error: unknown, operand: Operand): unknown {
       cause: error,
     });
   }
+  // The base is opened for reading at first, and could be.
+  const later = error.layer === undefined || (error.layer > 0 && error.message.includes('get "write" lock'));
+  if (error.code === 'LOCKED' && later) return new CliError(error.message, { cause: error });
   const opened = openErrorOf(error, operand);
   return opened === error ? new CliError(systemText(error), { cause: error }) : opened;
 }

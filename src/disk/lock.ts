@@ -27,6 +27,11 @@ export interface LockMode {
 export const LockModes = {
   /** Reader of a format with metadata: 100 | 201 203. */
   read: { use: Permission.consistentRead, share: ALL & ~(Permission.write | Permission.resize) },
+  /** A layer over a base that is being written to: nobody else may count on what it reads. 100 | 200 201 203. */
+  overChanging: {
+    use: Permission.consistentRead,
+    share: ALL & ~(Permission.consistentRead | Permission.write | Permission.resize),
+  },
   /** `info` of such a format: - | 201 203. */
   metadata: { use: 0, share: ALL & ~(Permission.write | Permission.resize) },
   /** Reader of a raw file that tolerates writers: 100 | -. */

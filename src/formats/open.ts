@@ -7,6 +7,7 @@ import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import { HostFile, identityOf } from '../disk/hostFile.js';
 import { type Limits, resolveLimits } from '../disk/limits.js';
+import { LockModes } from '../disk/lock.js';
 import { resolveStoredName } from '../disk/names.js';
 import { formatByName, PROBE_BYTES, probeBytes } from './registry.js';
 
@@ -187,6 +188,8 @@ async function openBackingLayer(
       );
     }
     const name = verdict.probe ? await probeFile(file) : verdict.format;
+    // QEMU opens it for reading first: somebody else's writer is then told in other words than a reader.
+    if (write && shared.lock && name !== 'raw') file.lock(LockModes.read);
     return await backingFormat(name, image).open(file, layerOptions(shared, ancestors, { write }));
   } catch (error) {
     await file.close();

@@ -6,6 +6,7 @@ import type { ConvertTarget } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import { type Limits, resolveLimits } from '../disk/limits.js';
+import { LockModes } from '../disk/lock.js';
 import { resolveStoredName } from '../disk/names.js';
 import { type OpenDiskOptions, openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
@@ -88,6 +89,7 @@ async function commitInto(
   const base = chain[depth];
   if (!base) throw noBacking(top.path);
   if (!isWritable(base)) throw new RangeError(`'${base.path}' was not opened for writing`);
+  if (request.lock ?? true) for (const { file } of chain.slice(1, depth)) file.lock(LockModes.overChanging);
   const before = base.virtualSize;
   const sync = request.cache !== 'unsafe';
   if (top.virtualSize > before) await grow(base, top.virtualSize);
