@@ -63,8 +63,9 @@ t.test('shares follow the jobs that run', async (t) => {
   const others = [1, 2].map(() => pool.run('wait', {}, { signal: abort.signal }));
   t.equal(await oldest, 3, 'less when others come, the odd ones to the oldest');
   const last = pool.run('grow', { begun, wanted: 8 });
+  const cancelled = others.map((other) => failsWith(t, other, 'CANCELLED'));
   abort.abort();
-  for (const other of others) await failsWith(t, other, 'CANCELLED');
+  await Promise.all(cancelled);
   t.equal(await last, 8, 'all when it is left alone');
 });
 
