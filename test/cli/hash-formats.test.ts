@@ -247,6 +247,24 @@ t.test('many files are printed in order', async (t) => {
   t.equal(found.status, 1);
 });
 
+t.test('many files have one progress', async (t) => {
+  // More than are digested at a time.
+  const names = Array.from({ length: 20 }, (_, i) => `part${i}`);
+  for (const [i, name] of names.entries()) writeFileSync(name, Buffer.alloc(1000 + i, i));
+  const { stderr, status } = await ours('--chunk', '512', '--progress=json', ...names);
+  const events = stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { done: number; total: number });
+  t.equal(status, 0);
+  t.match(events.at(-1), { done: 20_190, total: 20_190 });
+  t.equal(events.filter(({ done, total }) => total > 0 && done === total && done < 20_190).length, 0);
+  t.ok(
+    events.every(({ done }, i) => i === 0 || done >= events[i - 1].done),
+    'never back',
+  );
+});
+
 t.test('what does not go together is refused by name', async (t) => {
   for (const [words, sentence] of [
     [
