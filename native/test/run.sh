@@ -55,7 +55,8 @@ for source in native/test/*_test.cc; do
   name=$(basename "$source" _test.cc)
   if [ ${#names[@]} -gt 0 ] && [[ " ${names[*]} " != *" $name "* ]]; then continue; fi
   result=0
-  output=$("${run[@]}" "$out/${name}_test") || result=$?
+  # A test that hangs is a failure, not the end of the run.
+  output=$(timeout --kill-after=10 600 "${run[@]}" "$out/${name}_test") || result=$?
   counts=$(tail -n 1 <<< "$output")
   echo "$name: $counts"
   if [[ $counts =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then

@@ -244,12 +244,12 @@ Status UnitRun::Start(Task& /*task*/, DigestLane& lane) {
   if (part.from == part.unit.start) return lane.state.Start(shared_.algorithm);
   bool failed = false;
   Status status;
-  if (!shared_.carry.Take(part.unit.start, &lane.state, &failed, &status)) return Status::Cancelled();
+  if (!shared_.carry.Take(part.from, &lane.state, &failed, &status)) return Status::Cancelled();
   BASECOW_TRY(std::move(status));
   if (failed) {
     lane.live = false;
     if (part.to != part.unit.end) {
-      shared_.carry.Put(part.unit.start, lane.state, true, shared_.algorithm, &status);
+      shared_.carry.Put(part.to, lane.state, true, shared_.algorithm, &status);
     }
   }
   return status;
@@ -260,7 +260,7 @@ Status UnitRun::End(Task& task, DigestLane& lane) {
   lane.live = false;
   Status status;
   if (part.to != part.unit.end) {
-    shared_.carry.Put(part.unit.start, lane.state, false, shared_.algorithm, &status);
+    shared_.carry.Put(part.to, lane.state, false, shared_.algorithm, &status);
     return status;
   }
   uint8_t* const place = shared_.units.Place(*task.batch, part.unit);
@@ -277,7 +277,7 @@ Status UnitRun::Failed(Task& task, const UnitPart& part, Status status) {
   }
   Status put;
   if (part.to != part.unit.end) {
-    shared_.carry.Put(part.unit.start, lanes_[0].state, true, shared_.algorithm, &put);
+    shared_.carry.Put(part.to, lanes_[0].state, true, shared_.algorithm, &put);
   }
   return put;
 }

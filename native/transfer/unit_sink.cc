@@ -16,22 +16,22 @@ constexpr size_t kTaskUnits = 1U << 20;
 
 }  // namespace
 
-void UnitCarry::Put(uint64_t unit_start, const DigestState& state, bool failed, const std::string& algorithm,
+void UnitCarry::Put(uint64_t next, const DigestState& state, bool failed, const std::string& algorithm,
                     Status* status) {
   auto copy = std::make_unique<DigestState>();
   *status = failed ? copy->Start(algorithm) : copy->CopyFrom(state);
   {
     const std::lock_guard lock(mutex_);
-    carried_[unit_start] = {std::move(copy), failed};
+    carried_[next] = {std::move(copy), failed};
   }
   wake_.notify_all();
 }
 
-bool UnitCarry::Take(uint64_t unit_start, DigestState* state, bool* failed, Status* status) {
+bool UnitCarry::Take(uint64_t from, DigestState* state, bool* failed, Status* status) {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [&] { return stopped_ || carried_.count(unit_start) != 0; });
+  wake_.wait(lock, [&] { return stopped_ || carried_.count(from) != 0; });
   if (stopped_) return false;
-  const auto found = carried_.find(unit_start);
+  const auto found = carried_.find(from);
   *status = state->CopyFrom(*found->second.state);
   *failed = found->second.failed;
   carried_.erase(found);

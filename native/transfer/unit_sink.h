@@ -14,14 +14,15 @@
 namespace basecow {
 
 /// Units that go on in the next batch, from the thread that has the one part to the thread that has the next.
+/// Found by the guest byte at which they go on: threads with several later parts of one unit may be waiting.
 class UnitCarry {
  public:
   /// `failed`: its bytes cannot be had; the state is of no use.
-  void Put(uint64_t unit_start, const DigestState& state, bool failed, const std::string& algorithm,
+  void Put(uint64_t next, const DigestState& state, bool failed, const std::string& algorithm,
            Status* status);
   /// Waits for the part before; false = the job was stopped. Batches are worked on in order, so that part is
   /// always with a thread that waits for nothing later.
-  bool Take(uint64_t unit_start, DigestState* state, bool* failed, Status* status);
+  bool Take(uint64_t from, DigestState* state, bool* failed, Status* status);
   void Stop();
 
  private:
