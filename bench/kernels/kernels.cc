@@ -240,7 +240,7 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < count; ++i) {
     const Md5Kernels& set = *sets[i];
     // What a call with so many streams of 8 KiB gets.
-    for (const size_t live : {2, 3, 4, 8, 12, 16, 24, 32}) {
+    for (const size_t live : {2, 3, 4, 8, 16, 24, 48}) {
       add(set.name, std::to_string(live) + " x 8 KiB, hot", live * 8192,
           [&, live] { Spread(set, memory.bytes, live, 8192); });
     }

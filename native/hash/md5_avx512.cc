@@ -1,6 +1,6 @@
 // MD5 in AVX-512: a three-input function and a rotation are one instruction each, so a step is four of them
 // after the newest word. One stream runs in the lowest lane of a 128-bit vector, more in 4, 8 or 16 lanes of
-// one vector or in up to four interleaved vectors of 8.
+// one vector or in two or three interleaved vectors of 8.
 #if defined(__x86_64__)
 
 // Before the target, so that nothing inline of the standard library is compiled for it.
@@ -96,12 +96,14 @@ BASECOW_INLINE void Store(uint32_t* words, __m128i value) {
 
 struct Xmm {
   VECTOR(__m128i, _mm, 4)
+  static constexpr size_t kAhead = 192;
   static BASECOW_INLINE Word Row(const uint8_t* const* rows, size_t at) { return Load(rows[0] + at); }
   static BASECOW_INLINE void StoreRow(Word row, uint32_t* const* rows) { Store(rows[0], row); }
 };
 
 struct Ymm {
   VECTOR(__m256i, _mm256, 8)
+  static constexpr size_t kAhead = 192;
   static BASECOW_INLINE Word Row(const uint8_t* const* rows, size_t at) {
     return _mm256_mask_broadcast_i32x4(_mm256_castsi128_si256(Load(rows[0] + at)), 0xf0, Load(rows[4] + at));
   }
@@ -113,6 +115,7 @@ struct Ymm {
 
 struct Zmm {
   VECTOR(__m512i, _mm512, 16)
+  static constexpr size_t kAhead = 512;
   // A broadcast from memory into some lanes needs no shuffle.
   static BASECOW_INLINE Word Row(const uint8_t* const* rows, size_t at) {
     Word row = _mm512_castsi128_si512(Load(rows[0] + at));
@@ -189,10 +192,6 @@ void Avx512x2x8(uint32_t* const* states, const uint8_t* const* data, size_t bloc
 
 void Avx512x3x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
   RunLanes<Ymm, 3>(states, data, blocks);
-}
-
-void Avx512x4x8(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
-  RunLanes<Ymm, 4>(states, data, blocks);
 }
 
 void Avx512x16(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {

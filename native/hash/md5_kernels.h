@@ -18,7 +18,7 @@ struct Md5Lanes {
   void (*run)(uint32_t* const* states, const uint8_t* const* data, size_t blocks);
 };
 
-inline constexpr unsigned kMd5MaxLanes = 32;
+inline constexpr unsigned kMd5MaxLanes = 24;
 
 /// A set of kernels that fit one kind of processor. Constant; chosen once per process.
 struct Md5Kernels {

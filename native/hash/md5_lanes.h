@@ -15,14 +15,11 @@ namespace {
 #define BASECOW_INLINE inline __attribute__((always_inline))
 #define BASECOW_UNROLL _Pragma("GCC unroll 32")
 
-/// Bytes that a lane's data is asked for before it is needed.
-constexpr size_t kMd5Ahead = 512;
-
 // V describes a vector type:
-//   Word, kLanes, Add(x, y), Rotate<s>(x), Broadcast(const uint32_t*), Pin(Word&),
-//   AddF/AddG/AddH/AddI(t, b, c, d): t + f(b, c, d) on the shortest path from b,
-//   Quad(rows, at, out): out[w] = word w of the 16 bytes at rows[l] + at, of every lane l,
-//   Unquad(in, rows): the reverse, stored at rows[l].
+//   Word, kLanes, kAhead (bytes that a lane's data is asked for before it is needed), Add(x, y),
+//   Rotate<s>(x), Broadcast(const uint32_t*), Pin(Word&), AddF/AddG/AddH/AddI(t, b, c, d): t + f(b, c, d) on
+//   the shortest path from b, Quad(rows, at, out): out[w] = word w of the 16 bytes at rows[l] + at, of every
+//   lane l, Unquad(in, rows): the reverse, stored at rows[l].
 
 template <typename V, int groups>
 struct Staged {
@@ -41,7 +38,7 @@ BASECOW_INLINE void Stage(Staged<V, groups>& staged, const uint8_t* const* data,
   BASECOW_UNROLL
   for (int l = 0; l < lanes / 4; ++l) {
     const auto row = reinterpret_cast<uintptr_t>(rows[quad * lanes / 4 + l]);
-    __builtin_prefetch(reinterpret_cast<const void*>(row + at + kMd5Ahead));
+    __builtin_prefetch(reinterpret_cast<const void*>(row + at + V::kAhead));
   }
   V::Quad(rows, at + 16 * static_cast<size_t>(quad), staged.words[n] + 4 * quad);
 }
