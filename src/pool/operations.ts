@@ -3,9 +3,11 @@ import type { DiskInfo } from '../disk/disk.js';
 import type { CreateOutcome, MeasureResult } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import type { CheckOutcome, CheckRequest } from '../operations/check.js';
+import type { CommitOutcome, CommitRequest } from '../operations/commit.js';
 import type { CompareOutcome, CompareRequest } from '../operations/compare.js';
 import type { ConvertOutcome, ConvertRequest } from '../operations/convert.js';
 import type { CopyImageOutcome, CopyImageRequest } from '../operations/copyImage.js';
+import type { CopyRangeOutcome, CopyRangeRequest } from '../operations/copyRange.js';
 import type { CreateImageOptions } from '../operations/create.js';
 import type { CreateOverlaysOptions, OverlayOutcome, OverlayRequest } from '../operations/createOverlays.js';
 import type { HashOutcome, HashRequest } from '../operations/hash.js';
@@ -15,6 +17,7 @@ import type { InfoRequest } from '../operations/info.js';
 import type { JobSettings } from '../operations/job.js';
 import type { MapEntry, MapRequest } from '../operations/map.js';
 import type { MeasureImageRequest } from '../operations/measure.js';
+import type { RebaseOutcome, RebaseRequest } from '../operations/rebase.js';
 import type { ResizeImageOptions, ResizeOutcome } from '../operations/resize.js';
 import { type PackedError, packError, unpackError } from './errorTransport.js';
 
@@ -41,6 +44,9 @@ export type PooledOverlaysRequest = Sendable<Omit<CreateOverlaysOptions, keyof J
 export interface PoolOperations {
   convert: [Sendable<ConvertRequest>, ConvertOutcome];
   compare: [Sendable<CompareRequest>, CompareOutcome];
+  commit: [Sendable<CommitRequest>, CommitOutcome];
+  rebase: [Sendable<RebaseRequest>, RebaseOutcome];
+  copyRange: [Sendable<CopyRangeRequest>, CopyRangeOutcome];
   hash: [Sendable<HashRequest>, HashOutcome];
   hashRanges: [Sendable<Omit<HashRangesRequest, 'ranges'>> & Pick<HashRangesRequest, 'ranges'>, RangeDigests];
   hashFiles: [{ files: readonly Sendable<HashRequest>[] }, HashedFile[]];
@@ -71,6 +77,9 @@ type PackedFile = Omit<HashedFile, 'error'> & { error?: PackedError };
 export const poolOperations: Table = {
   convert: { run: async (...job) => (await import('../operations/convert.js')).convert(...job) },
   compare: { run: async (...job) => (await import('../operations/compare.js')).compare(...job) },
+  commit: { run: async (...job) => (await import('../operations/commit.js')).commit(...job) },
+  rebase: { run: async (...job) => (await import('../operations/rebase.js')).rebase(...job) },
+  copyRange: { run: async (...job) => (await import('../operations/copyRange.js')).copyRange(...job) },
   hash: { run: async (...job) => (await import('../operations/hash.js')).hash(...job) },
   hashRanges: { run: async (...job) => (await import('../operations/hashRanges.js')).hashRanges(...job) },
   hashFiles: {

@@ -17,6 +17,9 @@ type Method<Name extends keyof PoolOperations> = (
 export class Pool extends JobPool {
   readonly convert = this.#method('convert');
   readonly compare = this.#method('compare');
+  readonly commit = this.#method('commit');
+  readonly rebase = this.#method('rebase');
+  readonly copyRange = this.#method('copyRange');
   readonly hash = this.#method('hash');
   readonly hashRanges = this.#method('hashRanges');
   readonly hashFiles = this.#method('hashFiles');

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Random } from './random.js';
+import { remembered } from './remembered.js';
 import { run } from './tools.js';
 
 const KiB = 1024;
@@ -10,7 +11,9 @@ const KiB = 1024;
  * base.qcow2 (1 MiB, data) <- mid.qcow2 (2 MiB) <- top.qcow2 (3 MiB), each of its own cluster size; flat.raw <- over.qcow2;
  * v2.qcow2, of version 2, and sub.qcow2, with subclusters, over base.qcow2; short.qcow2 ends before base.qcow2 does.
  */
-export function makeChains(dir: string): void {
+export const makeChains = remembered(makeAll);
+
+function makeAll(dir: string): void {
   const img = (...args: string[]) => run('qemu-img', args, { cwd: dir });
   const io = (file: string, ...commands: string[]) =>
     run('qemu-io', ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), file], { cwd: dir });

@@ -1,4 +1,5 @@
 // Images with internal snapshots, as qemu-img makes them.
+import { remembered } from './remembered.js';
 import { run } from './tools.js';
 
 /**
@@ -6,7 +7,9 @@ import { run } from './tools.js';
  * v2.qcow2 of version 2; vm.qcow2 with data behind the disk's end (VM state); tiny.qcow2 of 512-byte clusters and one.qcow2
  * with one refcount bit; bm.qcow2 with a bitmap; data.qcow2 with an external data file; flat.raw. All of them, or `only` one.
  */
-export function makeSnapshots(dir: string, only?: string): void {
+export const makeSnapshots = remembered(makeImages);
+
+function makeImages(dir: string, only?: string): void {
   const img = (...args: string[]) => run('qemu-img', args, { cwd: dir });
   const io = (file: string, ...commands: string[]) =>
     run('qemu-io', ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), file], { cwd: dir });

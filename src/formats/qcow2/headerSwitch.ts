@@ -27,7 +27,7 @@ export async function switchHeader(file: HostFile, fields: HeaderFields): Promis
   const candidates = [natural];
   const behind = alignUp(Math.max(used, natural.length - nameBytes), 8);
   if (nameBytes > 0 && behind + nameBytes <= clusterSize)
-    candidates.push(withName(natural, nameBytes, behind));
+    candidates.push(withName(natural, nameBytes, behind, stored));
   const fitting = candidates.find((bytes) => {
     const end = Math.min(used, bytes.length);
     return end <= SECTOR || bytes.compare(stored, SECTOR, end, SECTOR, end) === 0;
@@ -42,9 +42,9 @@ export async function switchHeader(file: HostFile, fields: HeaderFields): Promis
   await file.sync();
 }
 
-/** The same header with its backing name at `offset`. */
-function withName(natural: Buffer, length: number, offset: number): Buffer {
-  const bytes = Buffer.alloc(offset + length);
+/** The same header with its backing name at `offset`; what is stored between stays, for the old header still names it. */
+function withName(natural: Buffer, length: number, offset: number, stored: Buffer): Buffer {
+  const bytes = Buffer.from(stored.subarray(0, offset + length));
   natural.copy(bytes, 0, 0, natural.length - length);
   natural.copy(bytes, offset, natural.length - length);
   bytes.writeBigUInt64BE(BigInt(offset), NAME_OFFSET);

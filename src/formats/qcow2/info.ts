@@ -4,6 +4,7 @@ import { readBitmaps } from './bitmaps.js';
 import { CryptMethod } from './constants.js';
 import type { Qcow2Disk } from './disk.js';
 import { luksInfo } from './luks.js';
+import { snapshotInfo } from './snapshots.js';
 
 /** What QEMU's info reports for a qcow2 image (ImageInfo, ImageInfoSpecificQCow2). */
 export async function infoOf(disk: Qcow2Disk): Promise<DiskInfo> {
@@ -25,9 +26,7 @@ export async function infoOf(disk: Qcow2Disk): Promise<DiskInfo> {
     }),
     ...(header.backingFormat !== undefined && { backingFilenameFormat: header.backingFormat }),
     ...(disk.snapshotTable.snapshots.length > 0 && {
-      snapshots: disk.snapshotTable.snapshots.map(
-        ({ l1Offset: _o, l1Entries: _e, extra: _x, ...shown }) => shown,
-      ),
+      snapshots: disk.snapshotTable.snapshots.map(snapshotInfo),
     }),
     formatSpecific: { type: 'qcow2', data: await specific(disk) },
   };

@@ -9,7 +9,13 @@ import type { ImageCore } from './imageCore.js';
 import { L1Table, readL1 } from './l1.js';
 import { tableBytes } from './l2Entry.js';
 import { ShadowRefcounts } from './shadowRefcounts.js';
-import { checkSnapshotL1, findSnapshot, readSnapshots, type SnapshotTable } from './snapshots.js';
+import {
+  checkSnapshotL1,
+  findSnapshot,
+  readSnapshots,
+  type SnapshotTable,
+  snapshotInfo,
+} from './snapshots.js';
 import { type StoredSnapshot, serializeSnapshots } from './snapshotTable.js';
 import { countTree, settleFlags } from './tableTree.js';
 import { WritableQcow2Disk } from './writable.js';
@@ -41,7 +47,7 @@ async function edit(
     await outcome.catch(() => {});
     await core.reload();
     disk.snapshotTable = await readSnapshots(file, core.header, limits);
-    return outcome;
+    return snapshotInfo(await outcome);
   });
 }
 

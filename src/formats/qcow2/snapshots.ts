@@ -19,6 +19,13 @@ export interface Snapshot extends SnapshotInfo {
   readonly nameBytes: Buffer;
 }
 
+/** What the world sees of a snapshot. */
+export function snapshotInfo(snapshot: SnapshotInfo): SnapshotInfo {
+  const { id, name, dateSec, dateNsec, vmClockNsec, vmStateSize, diskSize, icount } = snapshot;
+  const shown = { id, name, dateSec, dateNsec, vmClockNsec, vmStateSize, diskSize };
+  return icount === undefined ? shown : { ...shown, icount };
+}
+
 export interface SnapshotTable {
   readonly snapshots: readonly Snapshot[];
   /** Bytes the table occupies. */

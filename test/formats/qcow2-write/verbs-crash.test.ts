@@ -17,7 +17,7 @@ import { makeSnapshots } from '../../support/snapshotImages.js';
 import { run, tryRun } from '../../support/tools.js';
 
 const SEED = Number(process.env.SEED ?? 7_300);
-const CUTS = Number(process.env.CUTS ?? 5);
+const CUTS = Number(process.env.CUTS ?? 3);
 
 interface Case {
   image: string;
