@@ -146,7 +146,8 @@ TEST("digest: stretches, of which one that cannot be read leaves the others alon
     }
     CHECK_OK(run.status());
     std::vector<bool> failed(ranges.size());
-    for (const auto& failure : run.Results()[0].failures) {
+    const std::vector<basecow::BatchResult> results = run.Results();
+    for (const auto& failure : results[0].failures) {
       failed[failure.index] = true;
       CHECK_EQ(std::string(failure.status.code), basecow::kCodeShrank);
     }

@@ -245,12 +245,11 @@ Status UnitRun::Start(Task& /*task*/, DigestLane& lane) {
   bool failed = false;
   Status status;
   if (!shared_.carry.Take(part.from, &lane.state, &failed, &status)) return Status::Cancelled();
-  BASECOW_TRY(std::move(status));
-  if (failed) {
-    lane.live = false;
-    if (part.to != part.unit.end) {
-      shared_.carry.Put(part.to, lane.state, true, shared_.algorithm, &status);
-    }
+  BASECOW_TRY(status);
+  if (!failed) return Status::Ok();
+  lane.live = false;
+  if (part.to != part.unit.end) {
+    shared_.carry.Put(part.to, lane.state, true, shared_.algorithm, &status);
   }
   return status;
 }
