@@ -122,10 +122,9 @@ TEST("digest: stretches, of which one that cannot be read leaves the others alon
     ranges.push_back({at, length});
     at += length;
   }
-  ranges.push_back({guest.bytes.size() - 1, 1});
-  if (ranges[ranges.size() - 2].start + ranges[ranges.size() - 2].length > guest.bytes.size() - 1) {
-    ranges.erase(ranges.end() - 2);
-  }
+  while (ranges.back().start + ranges.back().length > last->start) ranges.pop_back();
+  ranges.push_back({last->start, last->length / 2 + 1});
+  if (last->end() < guest.bytes.size()) ranges.push_back({last->end(), guest.bytes.size() - last->end()});
   for (const bool keep_going : {true, false}) {
     DigestOptions options;
     options.ranges = true;
