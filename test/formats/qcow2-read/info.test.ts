@@ -111,11 +111,18 @@ t.test('damaged, dirty and encrypted images', async (t) => {
     const disk = await openDisk(file, { format: 'qcow2' });
     t.equal(disk.warnings.length, 1, `${flag}: opens read-only, with a warning`);
     await disk.close();
+    if (flag === 'dirty') {
+      // Repaired first, as QEMU does.
+      await (await openDisk(file, { format: 'qcow2', writable: true })).close();
+      t.ok(readFileSync(file).equals(clean), 'dirty: clean after it was opened for writing');
+      qemuImg('check', '-q', file);
+      continue;
+    }
     await t.rejects(openDisk(file, { format: 'qcow2', writable: true }), {
       code: 'CORRUPT_IMAGE',
-      message: new RegExp(`marked ${flag}.*before a repair`),
+      message: /marked corrupt.*before a repair/,
     });
-    t.ok(readFileSync(file).equals(bytes), `${flag}: nothing changed`);
+    t.ok(readFileSync(file).equals(bytes), 'corrupt: nothing changed');
   }
   for (const method of ['aes', 'luks']) {
     const options = `encrypt.format=${method},encrypt.key-secret=s`;
