@@ -99,7 +99,7 @@ t.test('a digest can be called off, and a file that shrinks is noticed', async (
   fs.truncateSync(path, 64 * 2 ** 30);
   const file = await HostFile.open(path);
   const controller = new AbortController();
-  const digest = new FollowingDigest(['sha512', 'md5'], controller.signal);
+  const digest = new FollowingDigest(['sha512', 'md5'], {}, controller.signal);
   const running = digest.finish(file, file.size);
   setTimeout(() => controller.abort(), 20);
   await failsWith(t, running, 'CANCELLED');
