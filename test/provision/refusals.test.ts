@@ -219,7 +219,8 @@ t.test('without a size there is no limit, and a bomb is only as large as it says
   const path = bomb(join(dir, 'small-bomb.qcow2'), 64 * MiB);
   const { base } = await cache.ensureBase({ imageId: 'image', source: path });
   t.equal(fs.statSync(base).size, 64 * MiB);
-  t.equal(written(base), 64 * MiB);
+  const more = written(base) - 64 * MiB;
+  t.ok(more >= 0 && more <= 16 * 4096, `all of it is there, and ${more} bytes of the filesystem's own`);
   await failsWith(
     t,
     cache.ensureBase({ imageId: 'image', size: MiB }),
