@@ -7,6 +7,7 @@ import type { CliContext } from './context.js';
 import { CliError } from './errors.js';
 import { type Operand, openErrorOf, resolveOperand } from './operand.js';
 import { print } from './output.js';
+import { warnProbedRaw } from './probedRaw.js';
 import { checkObject, longOptions, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
@@ -23,6 +24,7 @@ const spec = {
   ]),
 };
 
+const INT64_MAX = 2n ** 63n - 1n;
 const MODES = ['off', 'metadata', 'falloc', 'full'] as const;
 type Mode = (typeof MODES)[number];
 
@@ -44,8 +46,8 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   const { format, imageOpts, preallocation, shrink } = words;
   const operand = await resolveOperand(words.filename, { format, imageOpts });
   const before = await presentSize(operand, ctx);
-  if (operand.probed && operand.format === 'raw') warnProbed(ctx, operand.path);
-  const size = newSize(words, before, ctx);
+  warnProbedRaw(ctx, operand);
+  const size = newSize({ ...words, l1: operand.format === 'qcow2' }, before, ctx);
   try {
     await resizeImage(operand.path, {
       format: operand.format,
@@ -121,18 +123,9 @@ async function presentSize(operand: Operand, ctx: CliContext): Promise<number> {
   }
 }
 
-function warnProbed(ctx: CliContext, path: string): void {
-  ctx.stderr.write(
-    `WARNING: Image format was not specified for '${path}' and probing guessed raw.\n` +
-      '         Automatically detecting the format is dangerous for raw images, ' +
-      'write operations on block 0 will be restricted.\n' +
-      "         Specify the 'raw' format explicitly to remove the restrictions.\n",
-  );
-}
-
-function newSize(words: ResizeWords, before: number, ctx: CliContext): number {
+function newSize(words: ResizeWords & { l1: boolean }, before: number, ctx: CliContext): number {
   const size = words.sign === 0n ? words.amount : BigInt(before) + words.sign * words.amount;
-  if (size <= 0n) throw new CliError('New image size must be positive');
+  if (size <= 0n || size > INT64_MAX) throw new CliError('New image size must be positive');
   if (size <= BigInt(before) && words.preallocation !== 'off') {
     throw new CliError('Preallocation can only be used for growing images');
   }
@@ -144,12 +137,19 @@ function newSize(words: ResizeWords, before: number, ctx: CliContext): number {
     });
     throw refusal;
   }
-  if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw new CliError('Could not resize file: File too large');
+  if (size > BigInt(Number.MAX_SAFE_INTEGER)) {
+    const what = words.l1 ? 'Failed to grow the L1 table' : 'Could not resize file';
+    throw new CliError(`${what}: File too large`);
+  }
   return Number(size);
 }
 
 function resizeError(error: unknown, operand: Operand): unknown {
   if (!(error instanceof DiskImageError) || error.code === 'CANCELLED') return error;
+  if (error.operation === 'resize' && error.errno === undefined) {
+    const [sentence, hint] = error.message.split('\n');
+    return new CliError(sentence, { hint: hint && `${hint}\n`, cause: error });
+  }
   if (error.errno === 'EFBIG') return new CliError('Could not resize file: File too large', { cause: error });
   return openErrorOf(error, operand);
 }

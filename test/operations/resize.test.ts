@@ -43,7 +43,8 @@ t.test('what cannot be is refused and changes nothing', async (t) => {
   const raw = join(dir, 'disk.raw');
   const qcow2 = join(dir, 'disk.qcow2');
   writeFileSync(raw, Buffer.alloc(MiB, 7));
-  qemuImg('create', '-q', '-f', 'qcow2', qcow2, '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', 'compat=0.10', qcow2, '1M');
+  qemuImg('snapshot', '-c', 's', qcow2);
   const before = readFileSync(qcow2);
   const metadata = resizeImage(raw, { format: 'raw', size: 2 * MiB, preallocation: 'metadata' });
   await t.rejects(metadata, {
@@ -59,7 +60,7 @@ t.test('what cannot be is refused and changes nothing', async (t) => {
   const unable = resizeImage(qcow2, { format: 'qcow2', size: 2 * MiB });
   await t.rejects(unable, {
     code: 'UNSUPPORTED_OPERATION',
-    message: 'Image format driver does not support resize',
+    message: "Can't resize a v2 image which has snapshots",
   });
   await t.rejects(resizeImage(join(dir, 'none'), { format: 'raw', size: MiB }), {
     code: 'IO',

@@ -54,6 +54,15 @@ export async function editBitmaps(disk: Disk): Promise<BitmapEditor> {
   return new Editor(core, await loadBitmaps(file, header, limits));
 }
 
+/** Gives all bitmaps the size that a disk of `diskSize` bytes needs; bits behind its end are cleared. */
+export async function resizeBitmaps(core: ImageCore, diskSize: number): Promise<void> {
+  const bitmaps = await loadBitmaps(core.file, core.header, core.limits);
+  if (bitmaps.length === 0) return;
+  const editor = new Editor(core, bitmaps);
+  await editor.resize(diskSize);
+  await editor.finish();
+}
+
 class Editor implements BitmapEditor {
   readonly #core: ImageCore;
   readonly #bitmaps: BitmapState[];
@@ -150,6 +159,36 @@ class Editor implements BitmapEditor {
       if (target.table[index] > 1) this.#given.push([target.table[index], clusterSize]);
       target.table[index] = offset;
       this.#noteChange(target);
+    }
+  }
+
+  async resize(diskSize: number): Promise<void> {
+    const { header, allocator, file } = this.#core;
+    const { clusterSize } = header;
+    for (const bitmap of this.#bitmaps) {
+      const clusters = bitmapClusters(diskSize, bitmap.granularity, clusterSize);
+      const bits = divideUp(diskSize, bitmap.granularity) - (clusters - 1) * clusterSize * 8;
+      const last = clusters - 1;
+      if (clusters !== bitmap.table.length) {
+        this.#noteChange(bitmap);
+        for (const entry of bitmap.table.subarray(clusters))
+          if (entry > 1) this.#given.push([entry, clusterSize]);
+        const table = new Float64Array(clusters);
+        table.set(bitmap.table.subarray(0, clusters));
+        bitmap.table = table;
+      }
+      // Bits that a smaller disk has not got, and that a larger one must not find.
+      const kept = await new BitReader(file, header, bitmap).cluster(last);
+      if (!kept || bits >= clusterSize * 8) continue;
+      const cut = Uint8Array.from(kept);
+      cut.fill(0, Math.ceil(bits / 8));
+      if (bits % 8 !== 0) cut[Math.floor(bits / 8)] &= (1 << (bits % 8)) - 1;
+      if (Buffer.compare(cut, kept) === 0 && bitmap.table[last] > 1) continue;
+      this.#noteChange(bitmap);
+      if (bitmap.table[last] > 1) this.#given.push([bitmap.table[last], clusterSize]);
+      const { offset } = await allocator.allocate(1);
+      await file.write(cut, offset);
+      bitmap.table[last] = offset;
     }
   }
 

@@ -3,6 +3,7 @@ import { qcow2AmendOptions } from './amendOptions.js';
 import { QCOW2_MAGIC } from './constants.js';
 import { openQcow2 } from './open.js';
 import { qcow2CreateOptions } from './options.js';
+import type { WritableQcow2Disk } from './writable.js';
 
 /**
  * QEMU's copy-on-write format, versions 2 and 3. What only some verbs need is loaded when it is called: a program that
@@ -65,6 +66,10 @@ export const qcow2: ImageFormat = {
     create: async (disk, snapshot) => (await snapshots()).create(disk, snapshot),
     apply: async (disk, which) => (await snapshots()).apply(disk, which),
     remove: async (disk, which) => (await snapshots()).remove(disk, which),
+  },
+  async resize(disk, size, preallocation, control) {
+    const { resizeQcow2 } = await import('./resize.js');
+    await resizeQcow2(disk as WritableQcow2Disk, size, preallocation, control);
   },
   async measure(request) {
     const { measureQcow2 } = await import('./measure.js');

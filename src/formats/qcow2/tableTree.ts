@@ -1,4 +1,5 @@
 // What an L1 table leads to: references counted, COPIED flags set right.
+import type { DiskImageError } from '../../disk/errors.js';
 import { PieceWriter } from '../pieceWriter.js';
 import { compressedLength, compressedOffset } from './compressedDescriptor.js';
 import {
@@ -30,12 +31,20 @@ export async function* l2Tables(layer: Layer): AsyncGenerator<L2Table> {
 export function placeOf(layer: Layer, table: L2Table, at: number): number {
   const hi = table.words[at];
   const lo = table.words[at + 1];
-  const offset = entryOffset(hi, lo);
-  const { l2EntryBytes, clusterSize } = layer.header;
-  const bad = (why: string) => badEntry(layer, table, at / (l2EntryBytes / 4), hi, lo, why);
-  if ((hi & L2_RESERVED_HI) !== 0 || (lo & L2_RESERVED_LO) !== 0) throw bad('reserved bits are set');
-  if (offset % clusterSize !== 0) throw bad('its offset is not a multiple of the cluster size');
-  return offset;
+  const { clusterSize } = layer.header;
+  if ((hi & L2_RESERVED_HI) !== 0 || (lo & L2_RESERVED_LO) !== 0) {
+    throw bad(layer, table, at, 'reserved bits are set');
+  }
+  // The zero flag aside; clusters are far smaller than what the low word holds.
+  if ((lo & (clusterSize - 1) & ~1) !== 0) {
+    throw bad(layer, table, at, 'its offset is not a multiple of the cluster size');
+  }
+  return entryOffset(hi, lo);
+}
+
+function bad(layer: Layer, table: L2Table, at: number, why: string): DiskImageError {
+  const index = at / (layer.header.l2EntryBytes / 4);
+  return badEntry(layer, table, index, table.words[at], table.words[at + 1], why);
 }
 
 /** `delta` references more for each L2 table and each cluster that it names, once for every L1 table that leads there. */
@@ -45,6 +54,9 @@ export async function countTree(layer: Layer, shadow: ShadowRefcounts, delta: nu
   for await (const table of l2Tables(layer)) {
     const { words } = table;
     await shadow.add(table.offset, clusterSize, delta);
+    // Neighbours in the file are counted together.
+    let first = 0;
+    let end = 0;
     for (let at = 0; at < words.length; at += stride) {
       const hi = words[at];
       const lo = words[at + 1];
@@ -55,10 +67,18 @@ export async function countTree(layer: Layer, shadow: ShadowRefcounts, delta: nu
         pending = shadow.add(offset, compressedLength(hi, lo, clusterBits), delta);
       } else {
         const offset = placeOf(layer, table, at);
-        if (offset !== 0) pending = shadow.add(offset, clusterSize, delta);
+        if (offset === 0) continue;
+        if (offset === end) {
+          end += clusterSize;
+          continue;
+        }
+        if (end > first) pending = shadow.add(first, end - first, delta);
+        first = offset;
+        end = offset + clusterSize;
       }
       if (pending) await pending;
     }
+    if (end > first) await shadow.add(first, end - first, delta);
   }
 }
 

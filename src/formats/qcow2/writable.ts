@@ -206,6 +206,35 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
     await this.#change(start, end - start, () => this.#guest.discard(start, end, true));
   }
 
+  /**
+   * Changes of guest ranges with the image to itself that no bitmap sees, as the guest wrote nothing. Places that are
+   * allocated have their bytes before anything is published.
+   */
+  async unmarked<T>(work: (guest: GuestWriter) => Promise<T>): Promise<T> {
+    this.#refuseBroken();
+    return this.#requests.run(0, EVERYTHING, true, async () => {
+      await this.#metadata.run(() => this.#clearAutoclear());
+      try {
+        return await work(this.#guest);
+      } finally {
+        this.#changed = true;
+      }
+    });
+  }
+
+  /** Stores the bitmaps that follow writes; the next write reads them again. For changes of the bitmaps themselves. */
+  async settleBitmaps(): Promise<void> {
+    this.#refuseBroken();
+    await this.#requests.run(0, EVERYTHING, true, () =>
+      this.#metadata.run(async () => {
+        if (this.#bitmaps?.pending) await this.#bitmaps.store(true);
+        this.#bitmaps = undefined;
+        this.#begun = undefined;
+        this.#ready = false;
+      }),
+    );
+  }
+
   override close(): Promise<void> {
     this.#closing ??= this.#requests.run(0, EVERYTHING, true, async () => {
       try {
