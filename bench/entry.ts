@@ -27,6 +27,8 @@ export const GROUPS = [
   'Codecs',
   'Reflink',
   'Empty',
+  'Verbs',
+  'Writes',
   'Many',
   'Start',
   'Provision',

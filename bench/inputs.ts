@@ -33,7 +33,15 @@ export type InputName =
   /** qcow2, every other cluster of the guest unallocated. */
   | 'everyCluster'
   /** qcow2, four times the data in clusters of 4 KiB that lie in a shuffled order: for 1 GiB, a million extents. */
-  | 'scattered';
+  | 'scattered'
+  /** qcow2, 64 times the data, a sixteenth of it in clusters that lie in a shuffled order, over `spreadBase`. */
+  | 'spread'
+  /** The same guest disk, its clusters in another order. */
+  | 'spreadTwin'
+  /** qcow2 of that size, nothing in it. */
+  | 'spreadBase'
+  /** qcow2, 16 TiB, nothing in it. */
+  | 'huge';
 
 /** Bytes between pieces of `dense` in `sparse`. */
 const SPREAD_PIECE = 16 * MiB;
@@ -95,8 +103,23 @@ export class Inputs {
       writeNoise(part, this.dataBytes, TiB, SPREAD_PIECE, TiB / (this.dataBytes / SPREAD_PIECE)),
     every4k: (part) => writeNoise(part, this.dataBytes, 2 * this.dataBytes, PIECE, 2 * PIECE),
     everyCluster: (part) => this.#layered(part, CLUSTER, 2 * CLUSTER),
-    scattered: (part) => this.#scattered(part),
+    scattered: (part) => this.#shuffled(part, 4 * this.dataBytes, PIECE, 1, 0x9e3779b1),
+    spread: (part) => this.#spread(part, 0x9e3779b1),
+    spreadTwin: (part) => this.#spread(part, 0x85ebca6b),
+    spreadBase: (part) => void run('qemu-img', 'create', '-q', '-f', 'qcow2', part, String(this.spreadSize)),
+    huge: (part) => void run('qemu-img', 'create', '-q', '-f', 'qcow2', part, '16T'),
   };
+
+  /** Guest bytes of `spread`. */
+  get spreadSize(): number {
+    return 64 * this.dataBytes;
+  }
+
+  #spread(part: string, stride: number): void {
+    this.make('spreadBase');
+    const backing = ['-b', this.path('spreadBase'), '-F', 'qcow2'];
+    this.#shuffled(part, this.spreadSize, CLUSTER, 16, stride, backing);
+  }
 
   #converted(part: string, ...words: string[]): void {
     this.make('raw');
@@ -126,29 +149,37 @@ export class Inputs {
   }
 
   /**
-   * Clusters are placed in the order in which they are written, so they are written in a shuffled one. qemu-io takes all
-   * commands on one line of input each, in one process.
+   * A qcow2 of `size` bytes of which every `step`th piece of `piece` bytes is data: one cluster each. Clusters are placed in
+   * the order in which they are written, so they are written in a shuffled one, which `stride` (odd) makes. qemu-io takes
+   * all commands on one line of input each, in one process.
    */
-  #scattered(part: string): void {
-    const clusters = (4 * this.dataBytes) / PIECE;
-    const size = clusters * PIECE;
-    run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', `cluster_size=${PIECE}`, part, String(size));
-    // Multiplying by a number that has no divisor in common with a power of two visits every cluster once.
-    const stride = 0x9e3779b1;
+  #shuffled(
+    part: string,
+    size: number,
+    piece: number,
+    step: number,
+    stride: number,
+    backing: readonly string[] = [],
+  ): void {
+    const options = ['-o', `cluster_size=${piece}`, ...backing];
+    run('qemu-img', 'create', '-q', '-f', 'qcow2', ...options, part, String(size));
+    const pieces = size / piece / step;
     const commands: string[] = [];
-    for (let i = 0; i < clusters; i++) {
-      const at = Number((BigInt(i) * BigInt(stride)) % BigInt(clusters));
-      commands.push(`write -q -P ${1 + (at % 255)} ${at * PIECE} ${PIECE}\n`);
+    for (let i = 0; i < pieces; i++) {
+      // Multiplying by a number that has no divisor in common with a power of two visits every piece once.
+      const at = Number((BigInt(i) * BigInt(stride)) % BigInt(pieces)) * step;
+      commands.push(`write -q -P ${1 + (at % 255)} ${at * piece} ${piece}\n`);
     }
-    run(
-      'sh',
-      '-c',
-      'qemu-io -t unsafe -f qcow2 "$0" < "$1" > /dev/null',
-      part,
-      writeCommands(part, commands),
-    );
-    fs.rmSync(`${part}.commands`);
+    feedQemuIo(part, commands);
   }
+}
+
+/** qemu-io does all commands, each a line, in one process. */
+function feedQemuIo(image: string, commands: readonly string[]): void {
+  const list = `${image}.commands`;
+  fs.writeFileSync(list, commands.join(''));
+  run('sh', '-c', 'qemu-io -t unsafe -f qcow2 "$0" < "$1" > /dev/null', image, list);
+  fs.rmSync(list);
 }
 
 const QCOW2: ReadonlySet<InputName> = new Set([
@@ -158,13 +189,11 @@ const QCOW2: ReadonlySet<InputName> = new Set([
   'empty',
   'everyCluster',
   'scattered',
+  'spread',
+  'spreadTwin',
+  'spreadBase',
+  'huge',
 ]);
-
-function writeCommands(part: string, commands: readonly string[]): string {
-  const path = `${part}.commands`;
-  fs.writeFileSync(path, commands.join(''));
-  return path;
-}
 
 /**
  * A sparse file of `size` bytes with `data` bytes of the same noise every time (AES-128-CTR of zeros), in pieces of

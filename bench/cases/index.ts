@@ -11,6 +11,8 @@ import { provisionCases } from './provision.js';
 import { readingCases } from './reading.js';
 import { reflinkCases } from './reflink.js';
 import { startCases } from './start.js';
+import { verbCases } from './verbs.js';
+import { writeCases } from './writes.js';
 
 /** Every row there is, in the order of running. */
 export function entries(bench: Bench): Entry[] {
@@ -22,6 +24,8 @@ export function entries(bench: Bench): Entry[] {
     ...codecCases(bench),
     ...reflinkCases(bench),
     ...emptyCases(bench),
+    ...verbCases(bench),
+    ...writeCases(bench),
     ...overlayCases(bench),
     ...poolCases(bench),
     ...startCases(bench),
