@@ -19,6 +19,8 @@ export interface Environment {
   disk: { write: number; read: number };
   /** How inputs are made cold. */
   cold: string;
+  /** Bytes of free memory kept from being given back to the host of a virtual machine. */
+  steadyMemory?: number;
   /** Of basecow's parts and of the rivals. */
   programs: Programs['versions'];
   engine: Record<string, string | null>;

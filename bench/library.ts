@@ -3,15 +3,23 @@
 
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import { type CopyImageRequest, copyImage, createImage, type HashRequest, hash } from 'basecow';
+import {
+  type ConvertRequest,
+  type CopyImageRequest,
+  convert,
+  copyImage,
+  createImage,
+  type HashRequest,
+  hash,
+} from 'basecow';
 import { measureHere } from '#src/bench/measure.js';
 
 export interface LibraryCall {
   /**
    * A function of the package, or `nodeHash` for Node's own digest of a file. `createImage` makes a new overlay in
-   * `folder` at each call.
+   * `folder` at each call; `convert` makes another file when it is called to warm up.
    */
-  call: 'hash' | 'copyImage' | 'nodeHash' | 'createImage';
+  call: 'hash' | 'copyImage' | 'nodeHash' | 'createImage' | 'convert';
   request: Record<string, unknown>;
   settings?: Record<string, unknown>;
   /** Called once before, untimed, so that code and inputs are warm. Default true. */
@@ -47,14 +55,28 @@ function overlay({ folder, backingFile }: Record<string, unknown>): Promise<unkn
   });
 }
 
-async function main({ call, request, settings, warm = true, times = 1 }: LibraryCall): Promise<void> {
+/** Once into a file that goes again, so that what is measured makes a new one. */
+async function warmUp(once: () => Promise<unknown>, call: LibraryCall): Promise<void> {
+  if (call.call !== 'convert') {
+    await once();
+    return;
+  }
+  const request = call.request as unknown as ConvertRequest;
+  const path = `${request.target.path}.warm`;
+  await convert({ ...request, target: { ...request.target, path } }, call.settings);
+  fs.rmSync(path);
+}
+
+async function main(one: LibraryCall): Promise<void> {
+  const { call, request, settings, warm = true, times = 1 } = one;
   const once = async (): Promise<unknown> => {
     if (call === 'nodeHash') return nodeHash(request);
     if (call === 'createImage') return overlay(request);
+    if (call === 'convert') return convert(request as unknown as ConvertRequest, settings);
     if (call === 'copyImage') return copyImage(request as unknown as CopyImageRequest, settings);
     return hash(request as unknown as HashRequest, settings);
   };
-  if (warm) await once();
+  if (warm) await warmUp(once, one);
   let result: unknown;
   const sample = await measureHere(async () => {
     for (let i = 0; i < times; i++) result = await once();

@@ -9,12 +9,13 @@ import { seconds, times } from '#src/bench/units.js';
 import { changes, changesText, hasFallen, withSecond } from './baseline.js';
 import { entries } from './cases/index.js';
 import { absentRow, type Entry } from './entry.js';
-import { describeEnvironment, IdleWatch, warningsOf } from './environment.js';
+import { describeEnvironment, type Environment, IdleWatch, warningsOf } from './environment.js';
 import { Inputs } from './inputs.js';
 import { type Options, parseOptions, USAGE } from './options.js';
 import { findPrograms, ROOT } from './programs.js';
 import { parseReport, type Report } from './report/report.js';
 import { writeDocuments } from './report/write.js';
+import { type SteadyMemory, steadyMemory } from './steadyMemory.js';
 
 const controller = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
@@ -80,6 +81,21 @@ async function main(options: Options): Promise<number> {
   if (asked.length === 0)
     throw new Error(`--only ${options.only.join(',')}: there are no such rows (--list names them)`);
   const environment = describeEnvironment(inputs.folder, programs, { ...engineInfo() });
+  const steady = await steadyMemory();
+  try {
+    return await measureAndTell(environment, steady, asked, options, baseline);
+  } finally {
+    steady?.release();
+  }
+}
+
+async function measureAndTell(
+  environment: Environment,
+  steady: SteadyMemory | undefined,
+  asked: readonly Entry[],
+  options: Options,
+  baseline: Report | undefined,
+): Promise<number> {
   const watch = new IdleWatch();
   const rows = await measureAll(asked, options.rounds);
   const report: Report = {
@@ -88,7 +104,7 @@ async function main(options: Options): Promise<number> {
     mode: options.full ? 'full' : 'quick',
     dataBytes: options.dataBytes,
     rounds: options.rounds,
-    environment,
+    environment: { ...environment, steadyMemory: steady?.bytes },
     warnings: warningsOf(environment, watch.others()),
     rows,
   };

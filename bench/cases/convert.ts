@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import type { Rival, Side } from '#src/bench/model.js';
 import { coldBy, makeCold, makeWarm } from '../cache.js';
 import { type Bench, type Entry, program } from '../entry.js';
+import { inLibrary } from '../inLibrary.js';
 import type { InputName } from '../inputs.js';
 import { BASECOW, run } from '../programs.js';
 
@@ -12,8 +13,8 @@ interface Conversion {
   source: InputName;
   from: 'raw' | 'qcow2';
   to: 'raw' | 'qcow2';
-  /** Same words for both programs. */
-  words?: string[];
+  /** Of the target. */
+  compression?: 'zlib' | 'zstd';
   target?: number;
   /** Largest ours / rival's size. */
   size?: number;
@@ -22,13 +23,16 @@ interface Conversion {
   quick?: boolean;
   /** Programs that copy raw files. */
   others?: boolean;
+  /** Also as a call of the library, against the program. */
+  library?: boolean;
+  /** Where the rival takes most of a minute. */
+  rounds?: number;
 }
-
-const ZSTD = ['-c', '-o', 'compression_type=zstd'];
 
 const CONVERSIONS: readonly Conversion[] = [
   {
     id: 'raw-raw',
+    library: true,
     name: 'convert raw to raw, sparse',
     source: 'raw',
     from: 'raw',
@@ -39,6 +43,7 @@ const CONVERSIONS: readonly Conversion[] = [
   },
   {
     id: 'raw-qcow2',
+    library: true,
     name: 'convert raw to qcow2',
     source: 'raw',
     from: 'raw',
@@ -48,6 +53,7 @@ const CONVERSIONS: readonly Conversion[] = [
   },
   {
     id: 'qcow2-raw',
+    library: true,
     name: 'convert qcow2 to raw',
     source: 'qcow2',
     from: 'qcow2',
@@ -104,32 +110,37 @@ const CONVERSIONS: readonly Conversion[] = [
     from: 'qcow2',
     to: 'raw',
     target: 1,
+    rounds: 3,
   },
   {
     id: 'write-zlib',
+    library: true,
     group: 'Codecs',
     name: 'compressed write, zlib',
     source: 'raw',
     from: 'raw',
     to: 'qcow2',
-    words: ['-c'],
+    compression: 'zlib',
     target: 20,
     size: 1.05,
     quick: true,
+    rounds: 3,
   },
   {
     id: 'write-zstd',
+    library: true,
     group: 'Codecs',
     name: 'compressed write, zstd',
     source: 'raw',
     from: 'raw',
     to: 'qcow2',
-    words: ZSTD,
+    compression: 'zstd',
     target: 3,
     quick: true,
   },
   {
     id: 'read-zlib',
+    library: true,
     group: 'Codecs',
     name: 'compressed read, zlib',
     source: 'zlib',
@@ -140,6 +151,7 @@ const CONVERSIONS: readonly Conversion[] = [
   },
   {
     id: 'read-zstd',
+    library: true,
     group: 'Codecs',
     name: 'compressed read, zstd',
     source: 'zstd',
@@ -152,17 +164,46 @@ const CONVERSIONS: readonly Conversion[] = [
 
 /** Program against program, the same words. */
 export function convertCases(bench: Bench): Entry[] {
-  return CONVERSIONS.map((conversion) => conversionEntry(bench, conversion));
+  return CONVERSIONS.flatMap((conversion) => [
+    conversionEntry(bench, conversion),
+    ...(conversion.library ? [libraryEntry(bench, conversion)] : []),
+  ]);
 }
 
-function conversionEntry(bench: Bench, conversion: Conversion): Entry {
+/** What an agent has that does not start a program for each disk. */
+function libraryEntry(bench: Bench, conversion: Conversion): Entry {
+  const { id, name, source, from, to, compression } = conversion;
+  const own = { ...conversion, id: `${id}-library`, name: `${name}, library`, quick: false, others: false };
+  return conversionEntry(bench, own, (path) =>
+    inLibrary(bench, {
+      call: 'convert',
+      request: {
+        sources: [{ path: bench.inputs.path(source), format: from }],
+        target: { path, format: to, options: compression && { compression_type: compression } },
+        compress: compression !== undefined,
+        targetCache: 'unsafe',
+      },
+    }),
+  );
+}
+
+/** `library`: ours, instead of a command with the same words. */
+function conversionEntry(
+  bench: Bench,
+  conversion: Conversion,
+  library?: (target: string) => Side['work'],
+): Entry {
   const { inputs } = bench;
-  const { id, group = 'Conversion', name, from, to, words = [], cold = false, durable = false } = conversion;
+  const { id, group = 'Conversion', name, from, to, compression, cold = false, durable = false } = conversion;
   const source = inputs.path(conversion.source);
   // By default both programs don't flush (cache mode unsafe); with writeback both do it once, at the end.
+  const words = compression ? ['-c', '-o', `compression_type=${compression}`] : [];
   const all = ['convert', '-f', from, '-O', to, ...words, ...(durable ? ['-t', 'writeback'] : []), source];
+  const how = library
+    ? "a call in a running process, without that process's start, against a process"
+    : 'process against process, the same words';
   const made: string[] = [];
-  const side = (side: string, words: readonly string[], after: readonly string[] = []): Side => {
+  const sideWith = (side: string, work: (target: string) => Side['work']): Side => {
     const target = inputs.scratch(`made.${made.length}.${to}`);
     made.push(target);
     return {
@@ -173,10 +214,12 @@ function conversionEntry(bench: Bench, conversion: Conversion): Entry {
         if (cold) makeCold(source);
         else run('sync');
       },
-      work: program(bench, ...words, target, ...after),
+      work: work(target),
     };
   };
-  const ours = side('basecow convert', [...BASECOW, ...all]);
+  const side = (name: string, words: readonly string[], after: readonly string[] = []): Side =>
+    sideWith(name, (target) => program(bench, ...words, target, ...after));
+  const ours = library ? sideWith('convert', library) : side('basecow convert', [...BASECOW, ...all]);
   const qemu = { ...side('qemu-img convert', ['qemu-img', ...all]), target: conversion.target };
   const others = conversion.others ? copiers(bench, source, side) : [];
   const size = (path: string): number => fs.statSync(path).blocks * 512;
@@ -185,10 +228,11 @@ function conversionEntry(bench: Bench, conversion: Conversion): Entry {
     group,
     name,
     quick: conversion.quick,
-    terms: `process against process, the same words${cold ? `; caches emptied by ${coldBy()} before each run` : ''}`,
+    terms: `${how}${cold ? `; caches emptied by ${coldBy()} before each run` : ''}`,
     cache: cold ? 'cold' : 'warm',
     durability: durable ? 'fsync at the end' : 'none',
     bytes: inputs.virtualSize,
+    rounds: conversion.rounds,
     targets: conversion.size ? { size: conversion.size } : undefined,
     setUp: () => {
       inputs.make(conversion.source);

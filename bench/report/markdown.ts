@@ -90,7 +90,7 @@ export function performancePart(report: Report, docs: string, charts: Charts): s
 }
 
 function runText({ date, mode, dataBytes, rounds, environment }: Report): string {
-  const { machine, filesystem, disk, cold, programs, engine, commit } = environment;
+  const { machine, filesystem, disk, cold, programs, engine, commit, steadyMemory } = environment;
   const found = Object.values(programs).filter((version) => version !== undefined);
   const lines: [string, string][] = [
     ['date', `${date}, ${mode} run${commit ? `, ${commit}` : ''}`],
@@ -100,6 +100,14 @@ function runText({ date, mode, dataBytes, rounds, environment }: Report): string
     ['filesystem', `${filesystem.type} (${filesystem.options}) on ${filesystem.source}`],
     ['disk probe', `sequential write ${rate(disk.write)}, cold read ${rate(disk.read)}`],
     ['cold means', cold],
+    ...(steadyMemory === undefined
+      ? []
+      : [
+          [
+            'memory',
+            `${bytes(steadyMemory)} of free memory kept from being given back to the host`,
+          ] satisfies [string, string],
+        ]),
     ['rounds', `${rounds}, where a row has no number of its own; a round before them is not counted`],
     [
       'inputs',
