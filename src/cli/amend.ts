@@ -9,7 +9,7 @@ import { type Operand, openErrorOf, resolveOperand } from './operand.js';
 import { print } from './output.js';
 import { warnProbedRaw } from './probedRaw.js';
 import { ProgressDisplay } from './progress.js';
-import { checkObject, longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'ho:f:t:pq',
@@ -46,14 +46,13 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     else if (value === 'p') [progress, json] = [true, argument === 'json'];
     else if (value === 'q') quiet = true;
     else if (value === 'image-opts') imageOpts = true;
-    else if (value === 'object') checkObject(argument);
   }
   if (!lists.given) throw usageError(ctx, 'Must specify options (-o)');
   const { operands } = options;
   if (lists.wantsHelp && format !== undefined) return printHelp(ctx, format);
   if (operands.length !== 1) throw new CliError('Expecting one image file name');
   cacheMode(cacheText);
-  const operand = await resolveOperand(operands[0], { format, imageOpts });
+  const operand = await resolveOperand(ctx, operands[0], { format, imageOpts });
   warnProbedRaw(ctx, operand);
   if (lists.wantsHelp) return printHelp(ctx, operand.format);
   const display = new ProgressDisplay(ctx, 'amend', { progress, json, quiet });

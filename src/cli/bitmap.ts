@@ -7,7 +7,7 @@ import { openErrorOf, resolveOperand } from './operand.js';
 import { reportWarning } from './output.js';
 import { warnProbedRaw } from './probedRaw.js';
 import { sizeArgument } from './sizes.js';
-import { checkObject, longOptions, VerbOptions } from './verbOptions.js';
+import { longOptions, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'b:f:F:g:h',
@@ -45,12 +45,12 @@ interface BitmapWords {
 export async function run(args: string[], ctx: CliContext): Promise<number> {
   const words = parse(args, ctx);
   const [filename, bitmap] = words.operands;
-  const operand = await resolveOperand(filename, { format: words.format, imageOpts: words.imageOpts });
+  const operand = await resolveOperand(ctx, filename, { format: words.format, imageOpts: words.imageOpts });
   warnProbedRaw(ctx, operand);
   const mergeFrom =
     words.sourceFile === undefined
       ? undefined
-      : await resolveOperand(words.sourceFile, { format: words.sourceFormat });
+      : await resolveOperand(ctx, words.sourceFile, { format: words.sourceFormat });
   // Only 32 bits of it arrive, as with qemu-img.
   const granularity = Number(words.granularity % 2n ** 32n);
   const actions = words.actions.map((one) =>
@@ -87,7 +87,6 @@ function parse(args: string[], ctx: CliContext): BitmapWords {
     else if (value === 'g') {
       words.granularity = sizeArgument('granularity', argument, (text) => reportWarning(ctx, text));
     } else if (value === 'image-opts') words.imageOpts = true;
-    else if (value === 'object') checkObject(argument);
   }
   words.operands = options.operands;
   refuseConflicts(words);

@@ -10,7 +10,7 @@ import { outputFormat, print } from './output.js';
 import { ProgressDisplay } from './progress.js';
 import { qemuJson } from './qdict.js';
 import { fixedDecimals } from './sizes.js';
-import { checkObject, longOptions, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'hf:r:T:qU',
@@ -50,13 +50,12 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     else if (value === 'q') quiet = true;
     else if (value === 'U') forceShare = true;
     else if (value === 'image-opts') imageOpts = true;
-    else if (value === 'object') checkObject(argument);
   }
   const { operands } = options;
   if (operands.length !== 1) throw usageError(ctx, 'Expecting one image file name');
   const human = outputFormat(output) === 'human';
   sourceCacheMode(cacheText);
-  const operand = await resolveOperand(operands[0], { format, imageOpts, forceShare });
+  const operand = await resolveOperand(ctx, operands[0], { format, imageOpts, forceShare });
   if (repair && operand.lock === false) {
     throw new CliError(
       `Could not open '${operand.name}': force-share=on can only be used with read-only images`,

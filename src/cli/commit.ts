@@ -10,7 +10,7 @@ import { type Operand, openErrorOf, resolveOperand } from './operand.js';
 import { print } from './output.js';
 import { warnProbedRaw } from './probedRaw.js';
 import { ProgressDisplay } from './progress.js';
-import { checkObject, longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'f:ht:b:dpqr:',
@@ -52,13 +52,12 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     else if (value === 'p') [progress, json] = [true, argument === 'json'];
     else if (value === 'q') quiet = true;
     else if (value === 'image-opts') imageOpts = true;
-    else if (value === 'object') checkObject(argument);
     else takeEffort(effort, value, argument, ctx);
   }
   const { operands } = options;
   if (operands.length !== 1) throw usageError(ctx, 'Expecting one image file name');
   const cache = cacheMode(cacheText);
-  const operand = await resolveOperand(operands[0], { format, imageOpts });
+  const operand = await resolveOperand(ctx, operands[0], { format, imageOpts });
   warnProbedRaw(ctx, operand);
   const display = new ProgressDisplay(ctx, 'commit', { progress, json, quiet });
   try {

@@ -7,7 +7,7 @@ import { isOpenFailure, openError, systemText } from './messages.js';
 import { type Operand, resolveOperand } from './operand.js';
 import { print } from './output.js';
 import { ProgressDisplay } from './progress.js';
-import { checkObject, longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'hf:F:T:pqsU',
@@ -43,7 +43,7 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   let quiet = false;
   let progress = false;
   let json = false;
-  const options = new VerbOptions(ctx, 'compare', args, spec);
+  const options = new VerbOptions(ctx, 'compare', args, { ...spec, objectExitCode: EXIT_OPEN });
   for (const { value, argument } of options) {
     if (value === 'f') formatA = argument;
     else if (value === 'F') formatB = argument;
@@ -53,7 +53,6 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     else if (value === 's') strict = true;
     else if (value === 'U') forceShare = true;
     else if (value === 'image-opts') imageOpts = true;
-    else if (value === 'object') checkObject(argument, EXIT_OPEN);
   }
   const { operands } = options;
   if (operands.length !== 2) throw usageError(ctx, 'Expecting two image file names');
@@ -61,8 +60,8 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   try {
     const cache = sourceCacheMode(cacheText, EXIT_OPEN);
     const common = { imageOpts, forceShare, exitCode: EXIT_OPEN };
-    const first = await resolveOperand(operands[0], { ...common, format: formatA });
-    const second = await resolveOperand(operands[1], { ...common, format: formatB });
+    const first = await resolveOperand(ctx, operands[0], { ...common, format: formatA });
+    const second = await resolveOperand(ctx, operands[1], { ...common, format: formatB });
     display.start();
     const settings = { signal: ctx.signal, onProgress: display.onProgress };
     const outcome = await compare({ first, second, strict, cache }, settings).catch((error: unknown) => {

@@ -20,8 +20,8 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   let sources: Operand[] = [];
   try {
     display.start();
-    sources = await resolveSources(words);
-    const request = await conversion(words, sources, sourceCache);
+    sources = await resolveSources(words, ctx);
+    const request = await conversion(words, sources, sourceCache, ctx);
     const settings = {
       ...words.effort,
       signal: ctx.signal,
@@ -42,11 +42,11 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   }
 }
 
-async function resolveSources(words: ConvertWords): Promise<Operand[]> {
+async function resolveSources(words: ConvertWords, ctx: CliContext): Promise<Operand[]> {
   const { format, imageOpts, forceShare } = words;
   const sources: Operand[] = [];
   for (const name of words.sources)
-    sources.push(await resolveOperand(name, { format, imageOpts, forceShare }));
+    sources.push(await resolveOperand(ctx, name, { format, imageOpts, forceShare }));
   if (words.snapshot) {
     if (sources.length > 1) throw new CliError('No support for concatenating multiple snapshot');
     sources[0].snapshot = words.snapshot;
@@ -58,10 +58,11 @@ async function conversion(
   words: ConvertWords,
   sources: readonly Operand[],
   sourceCache: ConvertRequest['sourceCache'],
+  ctx: CliContext,
 ): Promise<ConvertRequest> {
   return {
     sources,
-    target: { ...(await convertTarget(words, sources)), gate: likeQemu },
+    target: { ...(await convertTarget(words, sources, ctx)), gate: likeQemu, secrets: ctx.secrets },
     compress: words.compress,
     compressionLevel: words.compressionLevel,
     sparseSize: words.sparseSize,

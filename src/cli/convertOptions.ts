@@ -8,7 +8,7 @@ import { CliError } from './errors.js';
 import { snapshotSelector } from './operand.js';
 import { reportWarning } from './output.js';
 import { sizeArgument } from './sizes.js';
-import { checkObject, longOptions, progressOption, VerbOptions } from './verbOptions.js';
+import { longOptions, progressOption, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:b:',
@@ -165,7 +165,6 @@ function take(words: ConvertWords, later: Later, value: string, argument: string
   else if (value === 'r') words.effort.bytesPerSecond = rateLimit(argument, ctx);
   else if (takeEffort(words.effort, value, argument, ctx)) return;
   else if (value === 'level') words.compressionLevel = compressionLevel(argument);
-  else if (value === 'object') checkObject(argument);
 }
 
 function sparseSize(text: string, warn: (message: string) => void): number {

@@ -3,6 +3,7 @@ import { DiskImageError } from '../disk/errors.js';
 import { OptionValues } from '../formats/optionText.js';
 import { formatByName } from '../formats/registry.js';
 import type { ConvertTargetSpec } from '../operations/convert.js';
+import type { CliContext } from './context.js';
 import type { ConvertWords } from './convertOptions.js';
 import { requireCreatable, requireLocalName } from './createOptions.js';
 import { CliError } from './errors.js';
@@ -12,8 +13,9 @@ import { type Operand, resolveOperand } from './operand.js';
 export async function convertTarget(
   words: ConvertWords,
   sources: readonly Operand[],
+  ctx: CliContext,
 ): Promise<ConvertTargetSpec> {
-  const spec = words.noCreate ? await existingTarget(words) : newTarget(words);
+  const spec = words.noCreate ? await existingTarget(words, ctx) : newTarget(words);
   const backing = spec.backing ?? (words.noCreate ? overlayOf(words) : undefined);
   if (words.targetIsZero && backing) {
     throw new CliError('Cannot use --target-is-zero when the destination image has a backing file');
@@ -30,15 +32,15 @@ export async function convertTarget(
   return { ...spec, backing };
 }
 
-async function existingTarget(words: ConvertWords): Promise<ConvertTargetSpec> {
+async function existingTarget(words: ConvertWords, ctx: CliContext): Promise<ConvertTargetSpec> {
   if (words.targetImageOpts) {
-    const { path, format } = await resolveOperand(words.target, {
+    const { path, format } = await resolveOperand(ctx, words.target, {
       format: words.targetFormat,
       imageOpts: true,
     });
     return { path, format };
   }
-  const { path, format } = await resolveOperand(words.target, { format: words.targetFormat ?? 'raw' });
+  const { path, format } = await resolveOperand(ctx, words.target, { format: words.targetFormat ?? 'raw' });
   return { path, format };
 }
 

@@ -7,7 +7,7 @@ import { CliError } from './errors.js';
 import { creationText } from './messages.js';
 import { print, reportWarning } from './output.js';
 import { sizeArgument } from './sizes.js';
-import { checkObject, longOptions, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'F:b:f:ho:qu',
@@ -79,7 +79,6 @@ function parse(args: string[], ctx: CliContext): CreateWords | undefined {
     else if (value === 'o') words.lists.add(argument);
     else if (value === 'q') words.quiet = true;
     else if (value === 'u') words.unsafe = true;
-    else if (value === 'object') checkObject(argument);
   }
   const [filename, size, unexpected] = options.operands;
   if (words.lists.wantsHelp) {

@@ -11,7 +11,7 @@ import { creationText, isOpenFailure, systemText } from './messages.js';
 import { type Operand, openErrorOf, resolveOperand } from './operand.js';
 import { reportError, reportWarning } from './output.js';
 import { sizeArgument } from './sizes.js';
-import { checkObject, longOptions, VerbOptions } from './verbOptions.js';
+import { longOptions, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'hf:O:U',
@@ -45,7 +45,7 @@ interface DdWords {
 export async function run(args: string[], ctx: CliContext): Promise<number> {
   const words = parse(args, ctx);
   const { format, imageOpts, forceShare, outputFormat: name, input, output } = words;
-  const source = await resolveOperand(input, { format, imageOpts, forceShare });
+  const source = await resolveOperand(ctx, input, { format, imageOpts, forceShare });
   const size = await virtualSize(source, ctx);
   if (!formatNames().includes(name)) throw new CliError('Unknown file format');
   if (!formatByName(name).createTarget) {
@@ -77,7 +77,6 @@ function parse(args: string[], ctx: CliContext): DdWords {
     else if (value === 'O') words.outputFormat = argument;
     else if (value === 'U') words.forceShare = true;
     else if (value === 'image-opts') words.imageOpts = true;
-    else if (value === 'object') checkObject(argument);
   }
   const given = new Set<string>();
   for (const operand of options.operands) {

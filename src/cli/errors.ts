@@ -22,3 +22,13 @@ export class CliError extends Error {
 
 /** A misuse of words and options: qemu-img's error_exit, which points to the help. */
 export class UsageError extends CliError {}
+
+/** What was asked for is told, and nothing else is to be done: `output` is printed and the exit code is 0. */
+export class EarlyEnd extends Error {
+  readonly output: string;
+
+  constructor(output: string) {
+    super('told');
+    this.output = output;
+  }
+}

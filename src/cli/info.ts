@@ -8,7 +8,7 @@ import { openError } from './messages.js';
 import { type Operand, resolveOperand } from './operand.js';
 import { outputFormat, print } from './output.js';
 import { type JsonValue, qemuJson } from './qdict.js';
-import { checkObject, longOptions, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'f:hU',
@@ -36,12 +36,11 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     else if (value === 'chain') chain = true;
     else if (value === 'image-opts') imageOpts = true;
     else if (value === 'U') forceShare = true;
-    else if (value === 'object') checkObject(argument);
   }
   const { operands } = options;
   if (operands.length !== 1) throw usageError(ctx, 'Expecting one image file name');
   const human = outputFormat(output) === 'human';
-  const operand = await resolveOperand(operands[0], { format, imageOpts, forceShare });
+  const operand = await resolveOperand(ctx, operands[0], { format, imageOpts, forceShare });
   const layers = await collect(operand, chain, ctx);
   if (human) print(ctx, layers.map((layer) => infoText(layer)).join('\n'));
   else print(ctx, `${qemuJson(chain ? layers.map(infoJson) : infoJson(layers[0]))}\n`);

@@ -6,7 +6,7 @@ import { CliError } from './errors.js';
 import { openErrorOf, resolveOperand } from './operand.js';
 import { outputFormat, print, reportWarning } from './output.js';
 import { sizeArgument } from './sizes.js';
-import { checkObject, longOptions, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'f:s:l:hU',
@@ -41,12 +41,11 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     else if (value === 'l') length = sizeArgument('max length', argument, warn);
     else if (value === 'image-opts') imageOpts = true;
     else if (value === 'U') forceShare = true;
-    else if (value === 'object') checkObject(argument);
   }
   const { operands } = options;
   if (operands.length !== 1) throw usageError(ctx, 'Expecting one image file name');
   const human = outputFormat(output) === 'human';
-  const operand = await resolveOperand(operands[0], { format, imageOpts, forceShare });
+  const operand = await resolveOperand(ctx, operands[0], { format, imageOpts, forceShare });
   const lines = new Lines(ctx, human, start);
   try {
     const range = { start: bounded(start), length: length === undefined ? undefined : bounded(length) };

@@ -11,7 +11,7 @@ import { resolveOperand, snapshotSelector } from './operand.js';
 import { outputFormat, print, reportWarning } from './output.js';
 import { qemuJson } from './qdict.js';
 import { sizeArgument } from './sizes.js';
-import { checkObject, longOptions, VerbOptions } from './verbOptions.js';
+import { longOptions, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'hf:O:o:l:Us:',
@@ -78,7 +78,6 @@ function parse(args: string[], ctx: CliContext): MeasureWords {
     else if (value === 'output') words.human = outputFormat(argument) === 'human';
     else if (value === 's')
       words.size = sizeArgument('image size', argument, (text) => reportWarning(ctx, text));
-    else if (value === 'object') checkObject(argument);
   }
   const { operands } = options;
   if (operands.length > 1) throw new CliError('At most one filename argument is allowed.');
@@ -105,7 +104,9 @@ function checkWords({ filename, imageOpts, format, snapshot, size }: MeasureWord
 async function measured(words: MeasureWords, ctx: CliContext): Promise<MeasureResult> {
   const { filename, format, imageOpts, forceShare, snapshot, targetFormat, size } = words;
   const operand =
-    filename === undefined ? undefined : await resolveOperand(filename, { format, imageOpts, forceShare });
+    filename === undefined
+      ? undefined
+      : await resolveOperand(ctx, filename, { format, imageOpts, forceShare });
   if (operand) operand.snapshot = snapshot;
   const options = targetOptions(words);
   try {

@@ -4,6 +4,7 @@ import { hasProtocol } from '../disk/names.js';
 import { probeFormat } from '../formats/open.js';
 import { formatNames } from '../formats/registry.js';
 import type { ImageSource } from '../operations/source.js';
+import type { CliContext } from './context.js';
 import { CliError } from './errors.js';
 import { type DescribedImage, parseImageOpts, parseJsonName } from './imageOpts.js';
 import { isOpenFailure, openError } from './messages.js';
@@ -31,7 +32,11 @@ export interface Operand extends ImageSource {
  * What an operand names; without a told format, the format is probed as qemu-img does.
  * @throws CliError `Could not open 'NAME': …`.
  */
-export async function resolveOperand(name: string, options: OperandOptions): Promise<Operand> {
+export async function resolveOperand(
+  ctx: CliContext,
+  name: string,
+  options: OperandOptions,
+): Promise<Operand> {
   const { exitCode = 1 } = options;
   if (options.imageOpts && options.format !== undefined) {
     throw new CliError('--image-opts and --format are mutually exclusive', { exitCode });
@@ -48,7 +53,15 @@ export async function resolveOperand(name: string, options: OperandOptions): Pro
       throw openError(name, path, toDiskImageError(error, { path, operation: 'open' }), exitCode);
     }
   }
-  return { name, path, format, probed: told === undefined, gate: likeQemu, lock: !forceShare };
+  return {
+    name,
+    path,
+    format,
+    probed: told === undefined,
+    gate: likeQemu,
+    lock: !forceShare,
+    secrets: ctx.secrets,
+  };
 }
 
 function describe(name: string, options: OperandOptions, exitCode: number): DescribedImage {

@@ -1,6 +1,6 @@
 import { DiskImageError } from '../disk/errors.js';
-import type { CliContext } from './context.js';
-import { CliError } from './errors.js';
+import type { CliContext, ProgramContext } from './context.js';
+import { CliError, EarlyEnd } from './errors.js';
 import { Getopt } from './getopt.js';
 import { print, reportCliError, reportError, reportWarning } from './output.js';
 import { HelpRequest, usageError } from './verbOptions.js';
@@ -20,12 +20,22 @@ const spec = {
  * when the context's signal ended it. Every failure is reported on stderr, one clear line, with a stack only when
  * BASECOW_DEBUG=1.
  */
-export async function runProgram(words: readonly string[], ctx: CliContext): Promise<number | 'cancelled'> {
+export async function runProgram(
+  words: readonly string[],
+  program: ProgramContext,
+): Promise<number | 'cancelled'> {
+  const ctx: CliContext = { ...program, secrets: new Map(), addObject: await objectMaker(words) };
   try {
     return await dispatch(words, ctx);
   } catch (error) {
     return report(error, ctx);
   }
+}
+
+/** Objects are rare: what makes them is loaded for words that may have some, before a verb reads them one by one. */
+async function objectMaker(words: readonly string[]): Promise<CliContext['addObject']> {
+  if (!words.some((word) => /^--o(b|=|$)/.test(word))) return undefined;
+  return (await import('./objects.js')).addObject;
 }
 
 async function dispatch(words: readonly string[], ctx: CliContext): Promise<number> {
@@ -58,6 +68,10 @@ async function report(error: unknown, ctx: CliContext): Promise<number | 'cancel
   if (error instanceof HelpRequest) {
     const { helpText } = await import('./help.js');
     print(ctx, helpText(ctx.programName, error.verb));
+    return 0;
+  }
+  if (error instanceof EarlyEnd) {
+    print(ctx, error.output);
     return 0;
   }
   if (ctx.signal.aborted && isCancelled(error)) return 'cancelled';

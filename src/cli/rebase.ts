@@ -10,7 +10,7 @@ import { openCause, systemText } from './messages.js';
 import { type Operand, openErrorOf, resolveOperand } from './operand.js';
 import { warnProbedRaw } from './probedRaw.js';
 import { ProgressDisplay } from './progress.js';
-import { checkObject, longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, progressOption, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'hf:F:b:upt:T:qU',
@@ -58,7 +58,10 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
   const display = new ProgressDisplay(ctx, 'rebase', { progress, json, quiet });
   const cache = cacheMode(words.cache);
   sourceCacheMode(words.sourceCache);
-  const operand = await resolveOperand(words.filename, { format: words.format, imageOpts: words.imageOpts });
+  const operand = await resolveOperand(ctx, words.filename, {
+    format: words.format,
+    imageOpts: words.imageOpts,
+  });
   warnProbedRaw(ctx, operand);
   // No -b, and an empty name, take the backing file away.
   const backing = words.backing ? { path: words.backing, format: words.backingFormat } : undefined;
@@ -103,7 +106,6 @@ function parse(args: string[], ctx: CliContext): RebaseWords {
     else if (value === 'q') words.quiet = true;
     else if (value === 'U') words.forceShare = true;
     else if (value === 'image-opts') words.imageOpts = true;
-    else if (value === 'object') checkObject(argument);
     else if (value === 'compress') {
       throw new CliError('rebase --compress is not supported: clusters that are copied are stored plain');
     } else takeEffort(words.effort, value, argument, ctx);

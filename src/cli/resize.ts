@@ -1,5 +1,4 @@
 import { DiskImageError } from '../disk/errors.js';
-import { likeQemu } from '../disk/gates.js';
 import { parseSize } from '../formats/optionText.js';
 import { info } from '../operations/info.js';
 import { resizeImage } from '../operations/resize.js';
@@ -8,7 +7,7 @@ import { CliError } from './errors.js';
 import { type Operand, openErrorOf, resolveOperand } from './operand.js';
 import { print } from './output.js';
 import { warnProbedRaw } from './probedRaw.js';
-import { checkObject, longOptions, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'f:hq',
@@ -44,17 +43,16 @@ interface ResizeWords {
 export async function run(args: string[], ctx: CliContext): Promise<number> {
   const words = parse(args, ctx);
   const { format, imageOpts, preallocation, shrink } = words;
-  const operand = await resolveOperand(words.filename, { format, imageOpts });
+  const operand = await resolveOperand(ctx, words.filename, { format, imageOpts });
   const before = await presentSize(operand, ctx);
   warnProbedRaw(ctx, operand);
   const size = newSize({ ...words, l1: operand.format === 'qcow2' }, before, ctx);
   try {
     await resizeImage(operand.path, {
-      format: operand.format,
+      ...operand,
       size,
       shrink,
       preallocation,
-      gate: likeQemu,
       signal: ctx.signal,
     });
   } catch (error) {
@@ -86,7 +84,6 @@ function parse(args: string[], ctx: CliContext): ResizeWords {
     else if (value === 'image-opts') words.imageOpts = true;
     else if (value === 'preallocation') words.preallocation = preallocationMode(argument);
     else if (value === 'shrink') words.shrink = true;
-    else if (value === 'object') checkObject(argument);
   }
   if (options.operands.length !== 1) throw usageError(ctx, 'Expecting image file name and size');
   words.filename = options.operands[0];

@@ -9,7 +9,7 @@ import { systemText } from './messages.js';
 import { type Operand, openErrorOf, resolveOperand } from './operand.js';
 import { print } from './output.js';
 import { warnProbedRaw } from './probedRaw.js';
-import { checkObject, longOptions, usageError, VerbOptions } from './verbOptions.js';
+import { longOptions, usageError, VerbOptions } from './verbOptions.js';
 
 const spec = {
   short: 'la:c:d:hqU',
@@ -45,10 +45,9 @@ export async function run(args: string[], ctx: CliContext): Promise<number> {
     } else if (value === 'f') format = argument;
     else if (value === 'U') forceShare = true;
     else if (value === 'image-opts') imageOpts = true;
-    else if (value === 'object') checkObject(argument);
   }
   if (options.operands.length !== 1) throw usageError(ctx, 'Expecting one image file name');
-  const operand = await resolveOperand(options.operands[0], { format, imageOpts, forceShare });
+  const operand = await resolveOperand(ctx, options.operands[0], { format, imageOpts, forceShare });
   if (action === 'l') {
     const lines = await listSnapshots(operand, { signal: ctx.signal }).catch((error: unknown) => {
       throw openErrorOf(error, operand);

@@ -5,6 +5,7 @@ import type { ExtentColumns } from './extents.js';
 import type { Gate } from './gate.js';
 import type { HostFile } from './hostFile.js';
 import type { Limits } from './limits.js';
+import type { Secrets } from './secrets.js';
 
 /** `-l PARAM`: a name or id, or exactly one of them. */
 export interface SnapshotSelector {
@@ -13,6 +14,9 @@ export interface SnapshotSelector {
   /** QEMU's plain form: matches an id or a name, id first. */
   idOrName?: string;
 }
+
+/** Options of opening by QEMU's names (QAPI's BlockdevOptions), flat: `on`, `64k`, `encrypt.key-secret` = id. */
+export type RuntimeOptions = Readonly<Record<string, string>>;
 
 /** How an already opened host file is turned into a Disk. */
 export interface FormatOpenOptions {
@@ -29,6 +33,9 @@ export interface FormatOpenOptions {
   snapshot?: SnapshotSelector;
   /** Takes image locks like QEMU unless false (`-U`). */
   lock: boolean;
+  /** This node's runtime options by QEMU's names, such as `lazy-refcounts` or `encrypt.key-secret`; values as text. */
+  runtime?: RuntimeOptions;
+  secrets?: Secrets;
   /** Opens an image that is flagged corrupt or dirty for `check`: no warnings are errors then. */
   check?: boolean;
   /**

@@ -2,13 +2,14 @@ import { statSync } from 'node:fs';
 import { requireObject } from '../disk/arguments.js';
 import type { Disk, WritableDisk } from '../disk/disk.js';
 import { DiskImageError, noteLayer, toDiskImageError } from '../disk/errors.js';
-import type { FormatOpenOptions, SnapshotSelector } from '../disk/format.js';
+import type { FormatOpenOptions, RuntimeOptions, SnapshotSelector } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import { HostFile, identityOf } from '../disk/hostFile.js';
 import { type Limits, resolveLimits } from '../disk/limits.js';
 import { LockModes } from '../disk/lock.js';
 import { resolveStoredName } from '../disk/names.js';
+import type { Secrets } from '../disk/secrets.js';
 import { formatByName, PROBE_BYTES, probeBytes } from './registry.js';
 
 export interface OpenDiskOptions {
@@ -25,6 +26,10 @@ export interface OpenDiskOptions {
   lock?: boolean;
   /** Present this internal snapshot instead of the active layer (read-only). */
   snapshot?: SnapshotSelector;
+  /** Runtime options of the image by QEMU's names; the format refuses those it has not. */
+  runtime?: RuntimeOptions;
+  /** Passphrases and keys that runtime options name, by id. */
+  secrets?: Secrets;
   /** For `check`: an image flagged dirty or corrupt opens without complaint. */
   check?: boolean;
   /** This layer of the chain, 1 = the image's own backing file, is opened for writing too (commit). */
@@ -46,6 +51,7 @@ export async function openDisk(path: string, options: OpenDiskOptions): Promise<
     gate: resolveGate(options.gate),
     chain: options.chain ?? true,
     lock: options.lock ?? true,
+    secrets: options.secrets,
     writableBacking: options.writableBacking,
   };
   let file: HostFile | undefined;
@@ -57,6 +63,7 @@ export async function openDisk(path: string, options: OpenDiskOptions): Promise<
         write: options.writable ?? false,
         snapshot: options.snapshot,
         check: options.check,
+        runtime: options.runtime,
       }),
     );
   } catch (error) {
@@ -108,13 +115,13 @@ export async function openBackingFor(
   }
 }
 
-type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock'> &
+type SharedOptions = Pick<FormatOpenOptions, 'limits' | 'gate' | 'chain' | 'lock' | 'secrets'> &
   Pick<OpenDiskOptions, 'writableBacking'>;
 
 function layerOptions(
   shared: SharedOptions,
   ancestors: readonly string[],
-  own: { write: boolean; snapshot?: SnapshotSelector; check?: boolean },
+  own: { write: boolean; snapshot?: SnapshotSelector; check?: boolean; runtime?: RuntimeOptions },
 ): FormatOpenOptions {
   const { writableBacking, ...rest } = shared;
   return {

@@ -1,23 +1,14 @@
 import { requireObject, requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { CreateOptionSpec, CreateOptions, ImageFormat } from '../disk/format.js';
-import type { Gate } from '../disk/gate.js';
-import { type GateSpec, resolveGate } from '../disk/gates.js';
-import type { Limits } from '../disk/limits.js';
 import { openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { type JobSettings, runJob } from './job.js';
+import { type NamedImage, openingOf } from './source.js';
 
-export interface AmendRequest {
-  path: string;
-  /** Format name; never guessed. */
-  format: string;
+export interface AmendRequest extends NamedImage {
   /** By QEMU's names, values as text: `{ compat: '1.1', refcount_bits: '64' }`. */
   options: CreateOptions;
-  gate?: Gate | GateSpec;
-  limits?: Partial<Limits>;
-  /** QEMU's locks; default true. */
-  lock?: boolean;
 }
 
 /**
@@ -31,13 +22,7 @@ export function amend(request: AmendRequest, settings: JobSettings = {}): Promis
     requireObject(request, 'the request', 'amend');
     requireString(request.path, 'path', 'amend');
     requireObject(request.options, 'options', 'amend');
-    const disk = await openDisk(request.path, {
-      format: request.format,
-      writable: true,
-      gate: resolveGate(request.gate),
-      limits: request.limits,
-      lock: request.lock,
-    });
+    const disk = await openDisk(request.path, { ...openingOf(request), writable: true });
     try {
       await amendable(request.format).amend(disk, request.options, control);
     } finally {

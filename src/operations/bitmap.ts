@@ -2,11 +2,10 @@ import { requireObject, requireOneOf, requireString } from '../disk/arguments.js
 import type { Disk } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { BitmapEditor } from '../disk/format.js';
-import { resolveGate } from '../disk/gates.js';
 import { openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { type JobSettings, runJob } from './job.js';
-import { type ImageSource, openSource } from './source.js';
+import { type ImageSource, type NamedImage, openingOf, openSource } from './source.js';
 
 export type BitmapAction =
   /** `granularity`: guest bytes per bit, a power of 2 from 512 to 2 GiB; default: the cluster size, 4 to 64 KiB. */
@@ -15,7 +14,7 @@ export type BitmapAction =
   /** Adds what another bitmap has, of the same image or of `mergeFrom`. */
   | { action: 'merge'; source: string };
 
-export interface BitmapRequest extends Omit<ImageSource, 'snapshot'> {
+export interface BitmapRequest extends NamedImage {
   /** Name of the bitmap. */
   bitmap: string;
   /** Done in order. When one fails, those before it stay done, as with qemu-img. */
@@ -33,11 +32,10 @@ const ACTIONS = ['add', 'remove', 'clear', 'enable', 'disable', 'merge'] as cons
 export function editBitmap(request: BitmapRequest, settings: JobSettings = {}): Promise<void> {
   return runJob('bitmap', settings, async () => {
     requireObject(request, 'the request', 'bitmap');
-    const { path, format, bitmap, actions, mergeFrom, limits, lock } = request;
+    const { path, format, bitmap, actions, mergeFrom } = request;
     requireString(bitmap, 'bitmap', 'bitmap');
     for (const one of actions) requireOneOf(one?.action, ACTIONS, 'action', 'bitmap');
-    const gate = resolveGate(request.gate);
-    const disk = await openDisk(path, { format, writable: true, chain: false, gate, limits, lock });
+    const disk = await openDisk(path, { ...openingOf(request), writable: true, chain: false });
     let other: Disk | undefined;
     try {
       if (mergeFrom) other = await openSource(mergeFrom);

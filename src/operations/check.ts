@@ -1,13 +1,12 @@
 import { requireObject, requireOneOf } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { CheckResult, RepairMode } from '../disk/format.js';
-import { resolveGate } from '../disk/gates.js';
 import { openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { type JobSettings, runJob } from './job.js';
-import type { ImageSource } from './source.js';
+import { type NamedImage, openingOf } from './source.js';
 
-export interface CheckRequest extends Omit<ImageSource, 'snapshot'> {
+export interface CheckRequest extends NamedImage {
   /** Repairs what is wrong: `leaks`: counts that are too high, which harm nobody; `all`: everything that can be repaired. */
   repair?: RepairMode;
 }
@@ -37,12 +36,9 @@ export function check(request: CheckRequest, settings: JobSettings = {}): Promis
     }
     const examine = async (mode: RepairMode | undefined): Promise<CheckResult> => {
       const disk = await openDisk(path, {
-        format: name,
+        ...openingOf(request),
         check: true,
         writable: mode !== undefined,
-        gate: resolveGate(request.gate),
-        limits: request.limits,
-        lock: request.lock,
       });
       try {
         return await format.check!(disk, job.control, mode);

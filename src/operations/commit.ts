@@ -3,9 +3,8 @@ import { requireObject, requireOneOf, requireString } from '../disk/arguments.js
 import { type Disk, isWritable, type WritableDisk } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { ConvertTarget } from '../disk/format.js';
-import type { Gate } from '../disk/gate.js';
-import { type GateSpec, resolveGate } from '../disk/gates.js';
-import { type Limits, resolveLimits } from '../disk/limits.js';
+import { resolveGate } from '../disk/gates.js';
+import { resolveLimits } from '../disk/limits.js';
 import { LockModes } from '../disk/lock.js';
 import { resolveStoredName } from '../disk/names.js';
 import { type OpenDiskOptions, openDisk } from '../formats/open.js';
@@ -15,23 +14,16 @@ import { type Job, type JobSettings, runJob } from './job.js';
 import { LayersAbove } from './layersAbove.js';
 import { runTransfer } from './pipeline.js';
 import { layers, segmentSize } from './segment.js';
-import { type CacheMode, checkCacheMode, dropsCache } from './source.js';
+import { type CacheMode, checkCacheMode, dropsCache, type NamedImage, openingOf } from './source.js';
 
-export interface CommitRequest {
-  /** The overlay. */
-  path: string;
-  /** Format name; never guessed. */
-  format: string;
+/** `path` is the overlay. */
+export interface CommitRequest extends NamedImage {
   /** `-b`: image of the backing chain that receives everything above it. Default: the immediate backing file. */
   base?: string;
   /** `-d`: leave the overlay as it is. Default: true with `base`, else false: it is emptied. */
   keepOverlay?: boolean;
   /** Default `writeback`: durable when the promise resolves. `unsafe` does not sync. */
   cache?: CacheMode;
-  gate?: Gate | GateSpec;
-  limits?: Partial<Limits>;
-  /** QEMU's locks; default true. */
-  lock?: boolean;
 }
 
 export interface CommitOutcome {
@@ -63,12 +55,7 @@ export function commit(request: CommitRequest, settings: JobSettings = {}): Prom
     if (request.base !== undefined) requireString(request.base, 'base', 'commit');
     requireOneOf(request.keepOverlay, [true, false], 'keepOverlay', 'commit');
     checkCacheMode(request.cache, 'cache', 'commit');
-    const open = {
-      format: request.format,
-      gate: resolveGate(request.gate),
-      limits: request.limits,
-      lock: request.lock,
-    };
+    const open = openingOf(request);
     const depth = await baseDepth(request, open);
     const top = await openDisk(request.path, { ...open, writable: true, writableBacking: depth });
     try {

@@ -1,9 +1,8 @@
 import type { Disk } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { ConvertTarget, CreateOptions, TargetRequest } from '../disk/format.js';
-import type { Gate } from '../disk/gate.js';
-import { type GateSpec, resolveGate } from '../disk/gates.js';
-import { type Limits, resolveLimits } from '../disk/limits.js';
+import { resolveGate } from '../disk/gates.js';
+import { resolveLimits } from '../disk/limits.js';
 import { storedRows } from '../disk/storedRows.js';
 import { openBackingFor, openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
@@ -22,24 +21,18 @@ import {
   dropsCache,
   filesOf,
   type ImageSource,
+  type NamedImage,
+  openingOf,
   openSource,
   refuseSameFile,
   refuseShrunk,
 } from './source.js';
 
-export interface ConvertTargetSpec {
-  path: string;
-  /** Format name, such as `raw` or `qcow2`. */
-  format: string;
+export interface ConvertTargetSpec extends NamedImage {
   /** `-o` options by QEMU's names, values as text. */
   options?: CreateOptions;
   /** `-B`/`-F`: the new image is an overlay of this file, and only the source's own layer is copied. */
   backing?: { path: string; format?: string };
-  /** Rules for the backing file; default `local`. */
-  gate?: Gate | GateSpec;
-  limits?: Partial<Limits>;
-  /** QEMU's lock on an existing target; default true. */
-  lock?: boolean;
 }
 
 export interface ConvertRequest {
@@ -234,7 +227,7 @@ async function openTarget(
     return { target: await format.createTarget(path, wanted) };
   }
   if (!format.openTarget) throw cannot(`Existing images of format '${name}' can't be written to`, path);
-  const disk = await openDisk(path, { format: name, writable: true, gate: wanted.gate, limits, lock });
+  const disk = await openDisk(path, { ...openingOf(request.target), writable: true });
   try {
     if (disk.virtualSize < size) {
       throw new DiskImageError(

@@ -2,10 +2,10 @@
 import type { Disk } from '../disk/disk.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
 import type { BitmapInfo, ImageFormat } from '../disk/format.js';
-import { resolveGate } from '../disk/gates.js';
 import { openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import type { ConvertTargetSpec } from './convert.js';
+import { openingOf } from './source.js';
 
 /** The bitmaps to copy, and those that are left out because they are inconsistent. */
 export interface BitmapPlan {
@@ -47,16 +47,9 @@ export async function planBitmaps(
 /** Puts copies into the finished target; all of them appear at once. @throws as the target's BitmapEditor does. */
 export async function copyBitmaps(source: Disk, target: ConvertTargetSpec, plan: BitmapPlan): Promise<void> {
   if (plan.copied.length === 0) return;
-  const { path, format, gate, limits, lock } = target;
+  const { path, format } = target;
   const ability = (formatByName(format) as ImageFormat & Required<Pick<ImageFormat, 'bitmaps'>>).bitmaps;
-  const disk = await openDisk(path, {
-    format,
-    writable: true,
-    chain: false,
-    gate: resolveGate(gate),
-    limits,
-    lock,
-  });
+  const disk = await openDisk(path, { ...openingOf(target), writable: true, chain: false });
   try {
     const editor = await ability.edit(disk);
     try {

@@ -6,9 +6,9 @@ import { resolveLimits } from '../disk/limits.js';
 import { resolveStoredName } from '../disk/names.js';
 import { openDisk, probeFormat } from '../formats/open.js';
 import { type JobSettings, runJob } from './job.js';
-import type { ImageSource } from './source.js';
+import { type NamedImage, openingOf } from './source.js';
 
-export type InfoRequest = Omit<ImageSource, 'snapshot'>;
+export type InfoRequest = NamedImage;
 
 /**
  * What one image says of itself. Opens neither its backing nor its data file, so no gate is asked.
@@ -50,13 +50,7 @@ export function infoChain(request: InfoRequest, settings: JobSettings = {}): Pro
 
 async function describe(request: InfoRequest): Promise<{ info: DiskInfo; identity: string }> {
   requireObject(request, 'the request', 'info');
-  const disk = await openDisk(request.path, {
-    format: request.format,
-    chain: false,
-    gate: resolveGate(request.gate),
-    limits: request.limits,
-    lock: request.lock,
-  });
+  const disk = await openDisk(request.path, { ...openingOf(request), chain: false });
   try {
     return { info: await disk.info(), identity: disk.file.identity };
   } finally {

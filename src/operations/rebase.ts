@@ -1,30 +1,21 @@
 import { requireObject, requireOneOf, requireString } from '../disk/arguments.js';
 import { type Disk, isWritable } from '../disk/disk.js';
 import { DiskImageError, toDiskImageError } from '../disk/errors.js';
-import type { Gate } from '../disk/gate.js';
-import { type GateSpec, resolveGate } from '../disk/gates.js';
-import type { Limits } from '../disk/limits.js';
+import { resolveGate } from '../disk/gates.js';
 import { openBackingFor, openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { type Job, type JobSettings, runJob } from './job.js';
 import { keepContent } from './keepContent.js';
-import { type CacheMode, checkCacheMode } from './source.js';
+import { type CacheMode, checkCacheMode, type NamedImage, openingOf } from './source.js';
 
-export interface RebaseRequest {
-  /** The overlay. */
-  path: string;
-  /** Format name; never guessed. */
-  format: string;
+/** `path` is the overlay. */
+export interface RebaseRequest extends NamedImage {
   /** The new backing file: its name as it is to be stored, and its format, which is required. Undefined: none. */
   backing?: { path: string; format?: string };
   /** `-u`: only the name changes; no other file is opened. What the guest reads changes unless both files are alike. */
   unsafe?: boolean;
   /** Default `writeback`: durable when the promise resolves. `unsafe` does not sync. */
   cache?: CacheMode;
-  gate?: Gate | GateSpec;
-  limits?: Partial<Limits>;
-  /** QEMU's locks; default true. */
-  lock?: boolean;
   /** `-U`: locks of the new backing file; default as `lock`. */
   lockBacking?: boolean;
 }
@@ -52,12 +43,9 @@ export function rebase(request: RebaseRequest, settings: JobSettings = {}): Prom
       requireString(request.backing.path, 'backing.path', 'rebase');
     }
     const disk = await openDisk(request.path, {
-      format: request.format,
+      ...openingOf(request),
       writable: true,
       chain: !request.unsafe,
-      gate: resolveGate(request.gate),
-      limits: request.limits,
-      lock: request.lock,
     });
     try {
       return await rebaseDisk(request, disk, job);

@@ -1,25 +1,17 @@
 import { requireOneOf, requireString } from '../disk/arguments.js';
 import { DiskImageError } from '../disk/errors.js';
-import type { Gate } from '../disk/gate.js';
-import { type GateSpec, resolveGate } from '../disk/gates.js';
-import type { Limits } from '../disk/limits.js';
 import { openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { type JobSettings, runJob } from './job.js';
+import { type NamedImage, openingOf } from './source.js';
 
-export interface ResizeImageOptions extends JobSettings {
-  /** Format name; never guessed. */
-  format: string;
+export interface ResizeImageOptions extends JobSettings, Omit<NamedImage, 'path'> {
   /** New virtual size, bytes. */
   size: number;
   /** `--shrink`: the size may be below the present one; what lies beyond is lost. Default false. */
   shrink?: boolean;
   /** Of what is added; default `off`. */
   preallocation?: 'off' | 'metadata' | 'falloc' | 'full';
-  gate?: Gate | GateSpec;
-  limits?: Partial<Limits>;
-  /** QEMU's locks; default true. */
-  lock?: boolean;
   /** One fdatasync at the end. Default true. */
   sync?: boolean;
 }
@@ -47,13 +39,7 @@ export function resizeImage(path: string, options: ResizeImageOptions): Promise<
     }
     const format = formatByName(options.format);
     if (!format.resize) throw fail('UNSUPPORTED_OPERATION', 'Image format driver does not support resize');
-    const disk = await openDisk(path, {
-      format: options.format,
-      writable: true,
-      gate: resolveGate(options.gate),
-      limits: options.limits,
-      lock: options.lock,
-    });
+    const disk = await openDisk(path, { ...openingOf(options), writable: true });
     try {
       const before = disk.virtualSize;
       if (size <= before && preallocation !== 'off') {

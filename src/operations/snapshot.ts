@@ -2,23 +2,13 @@ import { requireObject, requireString } from '../disk/arguments.js';
 import type { Disk, SnapshotInfo } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
 import type { SnapshotAbility, SnapshotSelector } from '../disk/format.js';
-import type { Gate } from '../disk/gate.js';
-import { type GateSpec, resolveGate } from '../disk/gates.js';
-import type { Limits } from '../disk/limits.js';
 import { openDisk } from '../formats/open.js';
 import { formatByName } from '../formats/registry.js';
 import { type JobSettings, runJob } from './job.js';
+import { type NamedImage, openingOf } from './source.js';
 
 /** An image with internal snapshots. */
-export interface SnapshotImage {
-  path: string;
-  /** Format name; never guessed. */
-  format: string;
-  gate?: Gate | GateSpec;
-  limits?: Partial<Limits>;
-  /** QEMU's locks; default true. */
-  lock?: boolean;
-}
+export type SnapshotImage = NamedImage;
 
 /**
  * The snapshots of an image, in stored order; none for formats without.
@@ -115,6 +105,5 @@ async function change(
 }
 
 function open(image: SnapshotImage, writable: boolean): Promise<Disk> {
-  const { format, limits, lock } = image;
-  return openDisk(image.path, { format, writable, gate: resolveGate(image.gate), limits, lock });
+  return openDisk(image.path, { ...openingOf(image), writable });
 }

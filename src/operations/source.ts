@@ -2,29 +2,38 @@ import { statSync } from 'node:fs';
 import { requireObject, requireOneOf } from '../disk/arguments.js';
 import type { Disk } from '../disk/disk.js';
 import { DiskImageError } from '../disk/errors.js';
-import type { SnapshotSelector } from '../disk/format.js';
+import type { RuntimeOptions, SnapshotSelector } from '../disk/format.js';
 import type { Gate } from '../disk/gate.js';
 import { type GateSpec, resolveGate } from '../disk/gates.js';
 import { type HostFile, identityOf } from '../disk/hostFile.js';
 import type { Limits } from '../disk/limits.js';
-import { openDisk } from '../formats/open.js';
+import type { Secrets } from '../disk/secrets.js';
+import { type OpenDiskOptions, openDisk } from '../formats/open.js';
 import { layers } from './segment.js';
 
 /** QEMU's cache modes. `none` and `directsync` keep the job's pages out of the page cache; `unsafe` never syncs. */
 export type CacheMode = 'none' | 'directsync' | 'writeback' | 'writethrough' | 'unsafe';
 
-/** An image an operation reads. */
-export interface ImageSource {
+/** An existing image that an operation opens. */
+export interface NamedImage {
   path: string;
   /** Format name; never guessed (probeFormat guesses, as a named act). */
   format: string;
-  /** Internal snapshot to read instead of the active layer. */
-  snapshot?: SnapshotSelector;
   /** Rules for files that the image names; default `local`. Jobs in a pool take names only. */
   gate?: Gate | GateSpec;
   limits?: Partial<Limits>;
   /** QEMU's image locks; default true, `false` is qemu-img's `-U`. */
   lock?: boolean;
+  /** Runtime options of the image by QEMU's names; the format refuses those it has not. */
+  runtime?: RuntimeOptions;
+  /** Passphrases and keys that runtime options name, by id. */
+  secrets?: Secrets;
+}
+
+/** An image an operation reads. */
+export interface ImageSource extends NamedImage {
+  /** Internal snapshot to read instead of the active layer. */
+  snapshot?: SnapshotSelector;
 }
 
 const CACHE_MODES: readonly CacheMode[] = ['none', 'directsync', 'writeback', 'writethrough', 'unsafe'];
@@ -37,13 +46,15 @@ export function checkCacheMode(mode: CacheMode | undefined, what: string, operat
 /** Opens the chain of `source` for reading. */
 export function openSource(source: ImageSource): Promise<Disk> {
   requireObject(source, 'an image to read', 'open');
-  return openDisk(source.path, {
-    format: source.format,
-    snapshot: source.snapshot,
-    gate: resolveGate(source.gate),
-    limits: source.limits,
-    lock: source.lock,
-  });
+  return openDisk(source.path, { ...openingOf(source), snapshot: source.snapshot });
+}
+
+/** How the image is to be opened, as far as whoever names it says. */
+export function openingOf(
+  image: Omit<NamedImage, 'path'>,
+): Omit<OpenDiskOptions, 'writable' | 'snapshot' | 'chain' | 'check'> {
+  const { format, gate, limits, lock, runtime, secrets } = image;
+  return { format, gate: resolveGate(gate), limits, lock, runtime, secrets };
 }
 
 /** True for the modes that leave no pages of the job in the page cache. */

@@ -31,6 +31,7 @@ async function inspect(...args: string[]): Promise<{ exit: number; out: string; 
     stdout: out.stream,
     stderr: collector().stream,
     signal: new AbortController().signal,
+    secrets: new Map(),
   };
   try {
     return { exit: await run(args, ctx), out: out.text() };
