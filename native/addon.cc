@@ -13,6 +13,7 @@ NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
   basecow::InitInfo(env, object);
   basecow::InitFiles(env, object);
   basecow::InitPublish(env, object);
+  basecow::InitCrypt(env, object);
   basecow::InitLock(env, object);
 #if __has_include("binding/job.h")
   basecow::InitJob(env, object);

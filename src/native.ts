@@ -24,6 +24,19 @@ export interface NativeColumns {
   unit: Uint32Array;
 }
 
+/** How data is encrypted in its file, as in disk/cipher.ts. The engine copies the keys, and wipes its copies when the job ends. */
+export interface NativeCipher {
+  mode: 'ecb' | 'cbc' | 'xts' | 'ctr';
+  ivgen: 'none' | 'plain' | 'plain64' | 'essiv';
+  /** AES: 16, 24 or 32 bytes; twice that for xts. */
+  key: Uint8Array;
+  /** essiv: the AES key that makes vectors of sector numbers; else empty. */
+  ivKey: Uint8Array;
+  /** A sector of 512 bytes is numbered by its guest or host offset less `origin` (negative with `guest` only). */
+  numbering: 'guest' | 'host';
+  origin: number;
+}
+
 /** Where guest bytes go on the host, for sinks that scatter: rows in guest order. */
 export interface NativePlacement {
   count: number;
@@ -49,12 +62,17 @@ export interface RawSink {
    * of 4096 bytes (512 when this is no multiple of 4096).
    */
   detectZeros: number;
-  /** What becomes of zeros: the target already reads as zeros there; punch a hole (fallback: write); write them out. */
+  /**
+   * What becomes of zeros: the target already reads as zeros there; punch a hole (fallback: write; not with a cipher);
+   * write them out.
+   */
   zeros: 'skip' | 'punch' | 'write';
   /** Try FICLONERANGE, then copy_file_range, for data extents when detectZeros is 0. */
   offload: boolean;
   /** Drop written pages from the page cache as the job goes (cache mode none). */
   dropCache?: boolean;
+  /** Data and zeros are written encrypted. Part of a sector is read, changed and written back. */
+  cipher?: NativeCipher;
 }
 
 /**
@@ -101,6 +119,8 @@ export interface PackSink {
     level: number;
   };
   dropCache?: boolean;
+  /** Clusters are written encrypted, whose origin is 0; not with compression. */
+  cipher?: NativeCipher;
 }
 
 /**
@@ -148,7 +168,10 @@ export interface JobOptions {
   segment: number;
   /** Drop source pages after reading (source cache mode none). */
   dropSourceCache?: boolean;
-  /** digest: read past the page cache (O_DIRECT) where the file can; where not, dropSourceCache decides. */
+  /**
+   * digest: read past the page cache (O_DIRECT) where the file can, and is not encrypted; where not, dropSourceCache
+   * decides.
+   */
   direct?: boolean;
   /** A source that ends before an extent it should hold: `error` (SHRANK), or `zeros` (qcow2 tail clusters past EOF). */
   shortRead: 'error' | 'zeros';
@@ -215,6 +238,8 @@ export interface NativeBatch {
   fds: Int32Array;
   /** Names for error messages, parallel to fds. */
   paths: string[];
+  /** Parallel to fds: data rows of that file are decrypted. */
+  ciphers?: (NativeCipher | undefined)[];
   /** raw: where the bytes go, when not at their guest offset. */
   placement?: NativePlacement;
   /**
@@ -228,7 +253,7 @@ export interface NativeBatch {
    */
   digests?: Uint8Array;
   /** compare: the other side. */
-  other?: { columns: NativeColumns; fds: Int32Array; paths: string[] };
+  other?: Pick<NativeBatch, 'columns' | 'fds' | 'paths' | 'ciphers'>;
 }
 
 export interface CopyFileOptions {
@@ -314,14 +339,31 @@ export interface NativeAddon {
     control: SharedArrayBuffer,
   ): Promise<void>;
 
-  /** Writes many pieces: data[i] of `lengths[i]` bytes, consecutive in `buffer`, go to offsets[i]. */
+  /**
+   * Writes many pieces: data[i] of `lengths[i]` bytes, consecutive in `buffer`, go to offsets[i]. With a cipher they are
+   * whole sectors, guest bytes from guests[i] on, and written encrypted; `buffer` stays as it is.
+   */
   writePieces(
     fd: number,
     path: string,
     buffer: Uint8Array,
     offsets: Float64Array,
     lengths: Uint32Array,
+    cipher?: NativeCipher,
+    guests?: Float64Array,
   ): Promise<void>;
+
+  /**
+   * At once, for small pieces: whole sectors (the last may be short, but whole blocks of 16 bytes), the first of which has
+   * number `sector`. `output` may be `input`.
+   */
+  cryptSectors(
+    cipher: NativeCipher,
+    direction: 'encrypt' | 'decrypt',
+    input: Uint8Array,
+    output: Uint8Array,
+    sector: number,
+  ): void;
 
   /** Publishes files one by one on engine threads; with `groupSync` one syncfs per filesystem comes before any name appears. */
   publishFiles(files: PublishFile[], groupSync: boolean): Promise<PublishOutcome[]>;

@@ -83,6 +83,13 @@ uint64_t Arguments::OffsetOf(Napi::Value value, const char* name) {
   return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value());
 }
 
+int64_t Arguments::SignedOffsetOf(Napi::Value value, const char* name) {
+  const bool negative = ok_ && value.IsNumber() && value.As<Napi::Number>().DoubleValue() < 0;
+  if (!negative) return static_cast<int64_t>(OffsetOf(value, name));
+  const double size = -value.As<Napi::Number>().DoubleValue();
+  return -static_cast<int64_t>(OffsetOf(Napi::Number::New(env_, size), name));
+}
+
 uint32_t Arguments::CountOf(Napi::Value value, const char* name, uint32_t lowest, uint32_t highest) {
   if (!ok_) return 0;
   const std::string range =

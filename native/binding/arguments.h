@@ -50,6 +50,8 @@ class Arguments {
   // Any value; `name` is for the message. Offsets are exact integers from 0 to 2^53 - 1.
   int FdOf(Napi::Value value, const char* name);
   uint64_t OffsetOf(Napi::Value value, const char* name);
+  /// From -(2^53 - 1) on.
+  int64_t SignedOffsetOf(Napi::Value value, const char* name);
   uint32_t CountOf(Napi::Value value, const char* name, uint32_t lowest, uint32_t highest);
   std::string TextOf(Napi::Value value, const char* name);
   /// A string that can be given to the system: not empty, no null byte.

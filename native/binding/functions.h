@@ -11,6 +11,8 @@ void InitInfo(Napi::Env env, Napi::Object exports);
 void InitFiles(Napi::Env env, Napi::Object exports);
 /// publishFiles, writePieces, linkFd.
 void InitPublish(Napi::Env env, Napi::Object exports);
+/// cryptSectors.
+void InitCrypt(Napi::Env env, Napi::Object exports);
 /// ofdLock, ofdTest.
 void InitLock(Napi::Env env, Napi::Object exports);
 // createJob: InitJob(env, exports) in binding/job.h.

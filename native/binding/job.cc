@@ -36,6 +36,7 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
     }
     type_ = job.type;
     direct_ = job.direct;
+    ciphers_ = std::move(job.ciphers);
     for (const Napi::Object& object : job.keep) kept_.push_back(Napi::Persistent(object));
     job_ = std::make_unique<Job>(job.options, job.control, std::move(job.sink));
     engine_ = &Engine::Of(env);
@@ -57,7 +58,7 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
     Arguments arguments(info, "submit");
     auto batch = std::make_shared<Batch>();
     const Napi::Object object = arguments.Object(0, "batch");
-    if (arguments.ok()) ReadBatch(arguments, object, type_, direct_, batch.get());
+    if (arguments.ok()) ReadBatch(arguments, object, type_, direct_, ciphers_, batch.get());
     if (!arguments.ok()) return {};
     Deferred* deferred = Pending(info);
     deferred->Keep(object);
@@ -79,6 +80,7 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
     job_->Finish([this, deferred, type = type_](Status status, const std::shared_ptr<JobTotals>& totals) {
       deferred->Settle(std::move(status), [this, totals, type](Napi::Env at) -> Napi::Value {
         job_->Join();
+        ciphers_.Wipe();
         return MakeTotals(at, type, *totals);
       });
     });
@@ -91,6 +93,7 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
     job_->Abort([this, deferred] {
       deferred->Settle(Status::Ok(), [this](Napi::Env at) -> Napi::Value {
         job_->Join();
+        ciphers_.Wipe();
         return at.Undefined();
       });
     });
@@ -105,6 +108,7 @@ class JobObject : public Napi::ObjectWrap<JobObject>, public Running {
 
   SinkType type_ = SinkType::kRaw;
   bool direct_ = false;
+  CipherSet ciphers_;
   Engine* engine_ = nullptr;
   std::vector<Napi::ObjectReference> kept_;
   /// Last: its threads use what is above.

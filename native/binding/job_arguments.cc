@@ -20,7 +20,7 @@ bool OptionalFlag(Arguments& arguments, Napi::Object object, const char* name) {
   return !value.IsUndefined() && arguments.FlagOf(value, name);
 }
 
-Status ReadRaw(Arguments& arguments, Napi::Object sink, std::unique_ptr<Sink>* made) {
+Status ReadRaw(Arguments& arguments, Napi::Object sink, CipherSet& ciphers, std::unique_ptr<Sink>* made) {
   RawOptions raw;
   raw.fd = arguments.FdOf(sink.Get("fd"), "sink.fd");
   raw.path = arguments.TextOf(sink.Get("path"), "sink.path");
@@ -30,13 +30,15 @@ Status ReadRaw(Arguments& arguments, Napi::Object sink, std::unique_ptr<Sink>* m
   raw.zeros = kPolicies[arguments.ChoiceOf(sink.Get("zeros"), "sink.zeros", {"skip", "punch", "write"})];
   raw.offload = arguments.FlagOf(sink.Get("offload"), "sink.offload");
   raw.drop_cache = OptionalFlag(arguments, sink, "dropCache");
+  raw.cipher = ciphers.Of(arguments, sink.Get("cipher"), "sink.cipher");
   if (!arguments.ok()) return Status::Ok();
   BASECOW_TRY(ValidateRaw(raw));
   *made = std::make_unique<RawSink>(std::move(raw));
   return Status::Ok();
 }
 
-Status ReadPack(Arguments& arguments, Napi::Object sink, uint64_t segment, std::unique_ptr<Sink>* made) {
+Status ReadPack(Arguments& arguments, Napi::Object sink, uint64_t segment, CipherSet& ciphers,
+                std::unique_ptr<Sink>* made) {
   PackOptions pack;
   pack.fd = arguments.FdOf(sink.Get("fd"), "sink.fd");
   pack.path = arguments.TextOf(sink.Get("path"), "sink.path");
@@ -54,6 +56,7 @@ Status ReadPack(Arguments& arguments, Napi::Object sink, uint64_t segment, std::
   pack.detect_zeros = arguments.FlagOf(sink.Get("detectZeros"), "sink.detectZeros");
   pack.report_zeros = arguments.FlagOf(sink.Get("reportZeros"), "sink.reportZeros");
   pack.drop_cache = OptionalFlag(arguments, sink, "dropCache");
+  pack.cipher = ciphers.Of(arguments, sink.Get("cipher"), "sink.cipher");
   const Napi::Value compression = sink.Get("compression");
   if (arguments.ok() && !compression.IsNull()) {
     const Napi::Object settings = arguments.ObjectOf(compression, "sink.compression");
@@ -113,7 +116,8 @@ struct Columns {
   const uint32_t* unit;
 };
 
-void ReadSource(Arguments& arguments, Napi::Object object, uint64_t start, uint64_t end, Source* source) {
+void ReadSource(Arguments& arguments, Napi::Object object, uint64_t start, uint64_t end, CipherSet& ciphers,
+                Source* source) {
   const Napi::Object columns = arguments.ObjectOf(object.Get("columns"), "columns");
   const uint32_t count = arguments.CountOf(columns.Get("count"), "columns.count", 0, UINT32_MAX);
   const auto column = [&](const char* name, napi_typedarray_type type) {
@@ -132,11 +136,15 @@ void ReadSource(Arguments& arguments, Napi::Object object, uint64_t start, uint6
   const TypedMemory fds = arguments.MemoryOf(object.Get("fds"), napi_int32_array, 0, "fds");
   const Napi::Array paths = arguments.ArrayOf(object.Get("paths"), "paths");
   if (!arguments.ok()) return;
-  for (size_t i = 0; i < fds.length; i++) {
-    const Napi::Value path = paths.Get(static_cast<uint32_t>(i));
-    source->files.push_back({static_cast<const int32_t*>(fds.data)[i], arguments.TextOf(path, "paths")});
-    if (!arguments.ok()) return;
+  const Napi::Value listed = object.Get("ciphers");
+  const bool encrypted = !listed.IsUndefined();
+  const Napi::Array list = encrypted ? arguments.ArrayOf(listed, "ciphers") : Napi::Array();
+  for (uint32_t i = 0; i < fds.length && arguments.ok(); i++) {
+    SourceFile file{static_cast<const int32_t*>(fds.data)[i], arguments.TextOf(paths.Get(i), "paths")};
+    if (encrypted) file.cipher = ciphers.Of(arguments, list.Get(i), "ciphers");
+    source->files.push_back(std::move(file));
   }
+  if (!arguments.ok()) return;
   // Rows that do not touch the batch are left out: the same columns may serve several batches.
   for (uint32_t i = 0; i < count; i++) {
     const uint64_t row_start = OffsetOrRefused(from.start[i]);
@@ -201,9 +209,9 @@ Status ReadJobOptions(Napi::Env env, Arguments& arguments, Napi::Object options,
   job->type = static_cast<SinkType>(type);
   switch (type) {
     case 0:
-      return ReadRaw(arguments, sink, &job->sink);
+      return ReadRaw(arguments, sink, job->ciphers, &job->sink);
     case 1:
-      return ReadPack(arguments, sink, job->options.segment, &job->sink);
+      return ReadPack(arguments, sink, job->options.segment, job->ciphers, &job->sink);
     case 2:
       job->direct = OptionalFlag(arguments, options, "direct");
       return ReadDigest(env, arguments, sink, job->options.threads, &job->sink);
@@ -237,13 +245,17 @@ void ReadUnits(Arguments& arguments, Napi::Object object, bool direct, Batch* ba
       batch->units.push_back({OffsetOrRefused(numbers[i]), OffsetOrRefused(numbers[i + 1])});
     }
   }
-  for (SourceFile& file : batch->source.files) file.traits = TraitsOf(file.fd, direct);
+  for (SourceFile& file : batch->source.files) {
+    // What is decrypted must come into memory.
+    if (file.cipher == nullptr) file.traits = TraitsOf(file.fd, direct);
+  }
 }
 
-void ReadBatch(Arguments& arguments, Napi::Object object, SinkType type, bool direct, Batch* batch) {
+void ReadBatch(Arguments& arguments, Napi::Object object, SinkType type, bool direct, CipherSet& ciphers,
+               Batch* batch) {
   batch->start = arguments.OffsetOf(object.Get("start"), "start");
   batch->end = arguments.OffsetOf(object.Get("end"), "end");
-  ReadSource(arguments, object, batch->start, batch->end, &batch->source);
+  ReadSource(arguments, object, batch->start, batch->end, ciphers, &batch->source);
   const Napi::Value placement = object.Get("placement");
   if (arguments.ok() && !placement.IsUndefined()) {
     batch->has_placement = true;
@@ -254,7 +266,8 @@ void ReadBatch(Arguments& arguments, Napi::Object object, SinkType type, bool di
   const Napi::Value other = object.Get("other");
   if (arguments.ok() && !other.IsUndefined()) {
     batch->has_other = true;
-    ReadSource(arguments, arguments.ObjectOf(other, "other"), batch->start, batch->end, &batch->other);
+    ReadSource(arguments, arguments.ObjectOf(other, "other"), batch->start, batch->end, ciphers,
+               &batch->other);
     Identify(&batch->source);
     Identify(&batch->other);
   }

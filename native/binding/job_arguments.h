@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "binding/arguments.h"
+#include "binding/cipher_argument.h"
 #include "binding/job_result.h"
 #include "transfer/job.h"
 
@@ -19,6 +20,8 @@ struct JobArguments {
   std::unique_ptr<Sink> sink;
   /// digest: read past the page cache.
   bool direct = false;
+  /// Those of the sink.
+  CipherSet ciphers;
   /// Objects whose memory the job uses.
   std::vector<Napi::Object> keep;
 };
@@ -29,6 +32,7 @@ Status ReadJobOptions(Napi::Env env, Arguments& arguments, Napi::Object options,
 
 /// Copies the rows of [start, end) out of the columns. Values that are no offsets become ones that
 /// ValidateSource refuses. The object's `digests` must be kept until the batch is settled.
-void ReadBatch(Arguments& arguments, Napi::Object object, SinkType type, bool direct, Batch* batch);
+void ReadBatch(Arguments& arguments, Napi::Object object, SinkType type, bool direct, CipherSet& ciphers,
+               Batch* batch);
 
 }  // namespace basecow

@@ -2,8 +2,10 @@
 
 #include "binding/arguments.h"
 #include "binding/async.h"
+#include "binding/cipher_argument.h"
 #include "binding/errors.h"
 #include "binding/functions.h"
+#include "crypt/write_sealed.h"
 
 namespace basecow {
 
@@ -95,7 +97,28 @@ Napi::Value PublishFilesCall(const Napi::CallbackInfo& info) {
       [work](Napi::Env env) -> Napi::Value { return MakeOutcomes(env, *work); });
 }
 
-/// writePieces(fd, path, buffer, offsets, lengths): Promise<void>
+/// The pieces as sectors of the cipher at info[5], by their guest offsets at info[6].
+Napi::Value WriteSealedCall(const Napi::CallbackInfo& info, Arguments& arguments, int fd,
+                            const std::string& path, const std::vector<Piece>& pieces, const Bytes& buffer) {
+  const std::shared_ptr<Cipher> cipher = CipherOf(arguments, info[5], "cipher");
+  const TypedMemory guests = arguments.MemoryOf(info[6], napi_float64_array, pieces.size(), "guests");
+  std::vector<SealedPiece> sealed;
+  for (size_t i = 0; i < pieces.size() && arguments.ok(); ++i) {
+    const Napi::Value number = Napi::Number::New(info.Env(), static_cast<const double*>(guests.data)[i]);
+    const uint64_t guest = arguments.OffsetOf(number, "guests[]");
+    const int64_t position = cipher->Position(guest, pieces[i].offset);
+    if (position < 0 || position % kCipherSector != 0 || pieces[i].length % kCipherSector != 0) {
+      arguments.FailRange("offsets", "those of whole sectors", info[3]);
+    }
+    sealed.push_back({pieces[i], static_cast<uint64_t>(position) / kCipherSector});
+  }
+  if (!arguments.ok()) return {};
+  return RunAsync(info.Env(), {buffer.owner}, [fd, path, sealed = std::move(sealed), cipher] {
+    return WriteSealed(fd, path, sealed, *cipher);
+  });
+}
+
+/// writePieces(fd, path, buffer, offsets, lengths, cipher?, guests?): Promise<void>
 Napi::Value WritePiecesCall(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "writePieces");
   const int fd = arguments.Fd(0, "fd");
@@ -120,9 +143,10 @@ Napi::Value WritePiecesCall(const Napi::CallbackInfo& info) {
       arguments.FailRange("lengths", "in sum at most the buffer's length", info[4]);
       return {};
     }
-    if (length != 0) pieces.push_back({whole, buffer.data + at, length});
+    pieces.push_back({whole, buffer.data + at, length});
     at += length;
   }
+  if (!info[5].IsUndefined()) return WriteSealedCall(info, arguments, fd, path, pieces, buffer);
   return RunAsync(info.Env(), {buffer.owner},
                   [fd, path, pieces = std::move(pieces)] { return WritePieces(fd, path, pieces); });
 }

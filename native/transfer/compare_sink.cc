@@ -16,6 +16,8 @@ bool SamePlace(const Batch& batch, const Row& one, const Row& two, uint64_t at) 
   const SourceFile& second = batch.other.files[two.file];
   if (one.kind != two.kind || first.inode != second.inode || first.device != second.device) return false;
   if (first.inode == 0 && first.fd != second.fd) return false;
+  // Two ways to read the same bytes.
+  if (first.cipher != second.cipher) return false;
   if (one.kind == Kind::kData) return one.offset + (at - one.start) == two.offset + (at - two.start);
   return one.offset == two.offset && one.compressed_length == two.compressed_length && one.unit == two.unit &&
          one.skip + (at - one.start) == two.skip + (at - two.start);

@@ -27,6 +27,12 @@ void Job::Submit(std::shared_ptr<Batch> batch) {
     batch->settle(std::move(refused), {});
     return;
   }
+  // No window and no direct read shows what is decrypted.
+  for (Source* source : {&batch->source, &batch->other}) {
+    for (SourceFile& file : source->files) {
+      if (file.cipher != nullptr) file.traits = {};
+    }
+  }
   Advise(batch->source);
   if (batch->has_other) Advise(batch->other);
   batch->id = ++submitted_;

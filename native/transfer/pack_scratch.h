@@ -12,7 +12,7 @@ namespace basecow {
 struct PackCluster {
   uint64_t guest;
   /// What will be written; nullptr = all zero.
-  const uint8_t* data;
+  uint8_t* data;
   /// Compressed bytes; 0 = stored plain.
   uint32_t size;
   uint64_t host;

@@ -29,6 +29,12 @@ Status ValidatePack(const PackOptions& options, uint64_t segment) {
        geometry.reserve_every < cluster + std::max(cluster, geometry.table_bytes))) {
     return InvalidPlan("reserveEvery must be a multiple of clusterSize that leaves room for a group's table");
   }
+  if (options.cipher != nullptr && options.codec != PackCodec::kNone) {
+    return InvalidPlan("compressed clusters are never encrypted");
+  }
+  if (options.cipher != nullptr && options.cipher->origin != 0) {
+    return InvalidPlan("the sectors of a packed image are numbered from 0");
+  }
   return Status::Ok();
 }
 
@@ -179,9 +185,14 @@ Status PackSink::Write(Worker& worker, Task& task) {
   VectorWriter writer(options_.fd, options_.path, storage_);
   uint64_t lowest = UINT64_MAX;
   uint64_t highest = 0;
+  SectorCipher* const cipher = options_.cipher == nullptr ? nullptr : &worker.ciphers.Of(options_.cipher);
   for (const PackCluster& cluster : worker.pack.clusters) {
     if (cluster.data == nullptr) continue;
     const uint64_t length = cluster.size == 0 ? options_.cluster_size : cluster.size;
+    if (cipher != nullptr) {
+      const auto position = static_cast<uint64_t>(options_.cipher->Position(cluster.guest, cluster.host));
+      BASECOW_TRY(cipher->Encrypt(cluster.data, cluster.data, length, position / kCipherSector));
+    }
     BASECOW_TRY(writer.Add(cluster.data, length, cluster.host, cluster.guest));
     task.written += length;
     lowest = std::min(lowest, cluster.host);

@@ -3,8 +3,10 @@
 // at the same time. So the bytes do not depend on how many threads there are.
 #pragma once
 
+#include <memory>
 #include <string>
 
+#include "crypt/cipher.h"
 #include "io/reserve.h"
 #include "transfer/pack_layout.h"
 #include "transfer/sink.h"
@@ -25,6 +27,8 @@ struct PackOptions {
   PackCodec codec = PackCodec::kNone;
   int level = 0;
   bool drop_cache = false;
+  /// Clusters are written encrypted; nullptr = as they are.
+  std::shared_ptr<const Cipher> cipher = nullptr;
 };
 
 /// EINVAL naming the option that is wrong. `segment`: of the job.

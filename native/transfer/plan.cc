@@ -29,13 +29,17 @@ Status ValidateSource(const Source& source) {
     end = row.end();
     if (ReadsAsZeros(row.kind)) continue;
     if (row.file >= source.files.size()) return bad("no such file");
+    const Cipher* const cipher = source.files[row.file].cipher.get();
     if (IsCompressed(row.kind)) {
+      if (cipher != nullptr) return bad("compressed and encrypted");
       if (row.unit == 0 || row.unit > kMaxUnit) return bad("unit of 0 or more than 2 MiB");
       if (row.skip > row.unit || row.length > row.unit - row.skip) return bad("longer than its unit");
       if (row.compressed_length > 2 * row.unit + 4096) return bad("compressed length above twice the unit");
       if (!InRange(row.offset, row.compressed_length)) return bad("host range beyond 2^53");
     } else if (!InRange(row.offset, row.length)) {
       return bad("host range beyond 2^53");
+    } else if (cipher != nullptr && !cipher->Reaches(row.start, row.offset)) {
+      return bad("before the first encrypted sector");
     }
   }
   return Status::Ok();

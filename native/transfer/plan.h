@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "crypt/cipher.h"
 #include "io/file_traits.h"
 #include "io/status.h"
 
@@ -50,8 +52,10 @@ struct SourceFile {
   /// Same values = same file, whatever descriptor it was opened through.
   uint64_t device = 0;
   uint64_t inode = 0;
-  /// Known to digest jobs only.
+  /// Known to digest jobs only, and not of files that are decrypted.
   FileTraits traits = {};
+  /// Data rows are encrypted there; nullptr = they are not. Equal ciphers of a job are one object.
+  std::shared_ptr<const Cipher> cipher = nullptr;
 };
 
 struct Source {
@@ -68,7 +72,8 @@ struct Placed {
   [[nodiscard]] uint64_t end() const { return start + length; }
 };
 
-/// Checks everything that reading relies on: order, overlap, ranges, file indexes, unit sizes. EINVAL.
+/// Checks everything that reading relies on: order, overlap, ranges, file indexes, unit sizes, sector
+/// numbers. EINVAL.
 Status ValidateSource(const Source& source);
 Status ValidatePlacement(const std::vector<Placed>& placement);
 

@@ -1,5 +1,7 @@
 #include "transfer/raw_sink.h"
 
+#include <cstring>
+
 #include "hash/zero_scan.h"
 #include "transfer/messages.h"
 #include "transfer/worker.h"
@@ -17,18 +19,25 @@ constexpr uint64_t kScanBlock = 4096;
 constexpr uint64_t kSector = 512;
 /// FICLONERANGE takes whole filesystem blocks.
 constexpr uint64_t kCloneBlock = 4096;
+/// Encrypted and written in one go: it stays in the cache between the two.
+constexpr size_t kSealedPiece = 256U << 10;
 
 }  // namespace
 
 Status ValidateRaw(const RawOptions& options) {
   if (options.detect_zeros % kSector != 0) return InvalidPlan("detectZeros must be a multiple of 512");
+  if (options.cipher != nullptr && options.zeros == ZeroPolicy::kPunch) {
+    return InvalidPlan("a hole in an encrypted file does not read as zeros");
+  }
   return Status::Ok();
 }
 
 RawSink::RawSink(RawOptions options)
     : options_(std::move(options)),
-      way_(options_.offload && options_.detect_zeros == 0 && !OnExt4(options_.fd) ? Way::kClone
-                                                                                  : Way::kReadWrite),
+      way_(options_.offload && options_.detect_zeros == 0 && options_.cipher == nullptr &&
+                   !OnExt4(options_.fd)
+               ? Way::kClone
+               : Way::kReadWrite),
       storage_(options_.fd) {}
 
 bool RawSink::Skips(const Row* row) const {
@@ -41,7 +50,12 @@ uint64_t RawSink::ZeroRun() const {
 
 Status RawSink::Check(const Batch& batch) {
   if (batch.end > kMaxOffset - options_.shift) return InvalidPlan("target range beyond 2^53");
-  return Status::Ok();
+  if (options_.cipher == nullptr) return Status::Ok();
+  bool reached = batch.has_placement || options_.cipher->Reaches(batch.start, batch.start + options_.shift);
+  for (const Placed& placed : batch.placement) {
+    reached = reached && options_.cipher->Reaches(placed.start, placed.offset);
+  }
+  return reached ? Status::Ok() : InvalidPlan("a place before the first encrypted sector");
 }
 
 template <class Put>
@@ -77,7 +91,8 @@ Status RawSink::Process(Worker& worker, Task& task) {
           return PutZeros(worker, task, from, to);
         }
         uint64_t begin = from;
-        if (row->kind == Kind::kData && way_.load(std::memory_order_relaxed) != Way::kReadWrite) {
+        if (row->kind == Kind::kData && source.files[row->file].cipher == nullptr &&
+            way_.load(std::memory_order_relaxed) != Way::kReadWrite) {
           BASECOW_TRY(flush());
           uint64_t done = 0;
           BASECOW_TRY(Offload(worker, task, source.files[row->file], *row, from, to, &done));
@@ -144,12 +159,54 @@ Status RawSink::PutZeros(Worker& worker, Task& task, uint64_t from, uint64_t to)
 Status RawSink::Write(Worker& worker, Task& task, uint64_t host, uint64_t guest, const uint8_t* data,
                       size_t length) {
   if (host == UINT64_MAX) return InvalidPlan("no place for the data at guest byte " + std::to_string(guest));
-  storage_.Before(host, length);
-  Status status = WriteFull(options_.fd, options_.path, data, length, host);
-  if (!status.ok()) return WriteFailed(std::move(status), options_.path, guest, host);
+  BASECOW_TRY(Store(worker, host, guest, data, length));
   task.written += length;
   if (options_.drop_cache) worker.drop.Wrote(options_.fd, host, length);
   return Status::Ok();
+}
+
+Status RawSink::Store(Worker& worker, uint64_t host, uint64_t guest, const uint8_t* data, size_t length) {
+  storage_.Before(host, length);
+  Status status = options_.cipher == nullptr ? WriteFull(options_.fd, options_.path, data, length, host)
+                                             : StoreSealed(worker, host, guest, data, length);
+  return status.ok() ? Status::Ok() : WriteFailed(std::move(status), options_.path, guest, host);
+}
+
+Status RawSink::StoreSealed(Worker& worker, uint64_t host, uint64_t guest, const uint8_t* data,
+                            size_t length) {
+  SectorCipher& cipher = worker.ciphers.Of(options_.cipher);
+  uint8_t* const sealed = worker.Second();
+  if (sealed == nullptr) return Status::System(ENOMEM, "malloc", options_.path);
+  while (length > 0) {
+    const auto position = static_cast<uint64_t>(options_.cipher->Position(guest, host));
+    const uint64_t sector = position / kCipherSector;
+    const auto skip = static_cast<size_t>(position % kCipherSector);
+    size_t some = std::min({length, kSealedPiece, worker.segment()}) / kCipherSector * kCipherSector;
+    if (skip == 0 && some != 0) {
+      BASECOW_TRY(cipher.Encrypt(data, sealed, some, sector));
+      BASECOW_TRY(WriteFull(options_.fd, options_.path, sealed, some, host));
+    } else {
+      some = std::min<size_t>(length, kCipherSector - skip);
+      BASECOW_TRY(Merge(cipher, host - skip, sector, skip, data, some));
+    }
+    guest += some;
+    host += some;
+    data += some;
+    length -= some;
+  }
+  return Status::Ok();
+}
+
+Status RawSink::Merge(SectorCipher& cipher, uint64_t host, uint64_t sector, size_t skip, const uint8_t* data,
+                      size_t length) {
+  uint8_t whole[kCipherSector] = {};
+  size_t got = 0;
+  const std::lock_guard lock(merging_);
+  BASECOW_TRY(ReadFull(options_.fd, options_.path, whole, sizeof whole, host, &got));
+  BASECOW_TRY(cipher.Decrypt(whole, whole, sizeof whole, sector));
+  memcpy(whole + skip, data, length);
+  BASECOW_TRY(cipher.Encrypt(whole, whole, sizeof whole, sector));
+  return WriteFull(options_.fd, options_.path, whole, sizeof whole, host);
 }
 
 Status RawSink::Zero(Worker& worker, Task& task, uint64_t host, uint64_t guest, uint64_t length) {
@@ -159,14 +216,13 @@ Status RawSink::Zero(Worker& worker, Task& task, uint64_t host, uint64_t guest, 
     if (worker.Cancelled()) return Status::Cancelled();
     const uint64_t step = std::min(length - done, piece);
     uint64_t written = 0;
-    Status status;
     if (punch) {
-      status = ZeroRange(options_.fd, options_.path, host + done, step, worker.control(), &written);
+      Status status = ZeroRange(options_.fd, options_.path, host + done, step, worker.control(), &written);
+      if (!status.ok()) return WriteFailed(std::move(status), options_.path, guest + done, host + done);
     } else {
-      status = WriteFull(options_.fd, options_.path, kZeros, static_cast<size_t>(step), host + done);
+      BASECOW_TRY(Store(worker, host + done, guest + done, kZeros, static_cast<size_t>(step)));
       written = step;
     }
-    if (!status.ok()) return WriteFailed(std::move(status), options_.path, guest + done, host + done);
     task.written += written;
     if (options_.drop_cache && written != 0) worker.drop.Wrote(options_.fd, host + done, step);
     done += step;

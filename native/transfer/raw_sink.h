@@ -3,8 +3,11 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
+#include <mutex>
 #include <string>
 
+#include "crypt/sector_cipher.h"
 #include "io/reserve.h"
 #include "transfer/sink.h"
 
@@ -21,6 +24,8 @@ struct RawOptions {
   ZeroPolicy zeros = ZeroPolicy::kSkip;
   bool offload = false;
   bool drop_cache = false;
+  /// Data is written encrypted; nullptr = as it is.
+  std::shared_ptr<const Cipher> cipher = nullptr;
 };
 
 Status ValidateRaw(const RawOptions& options);
@@ -44,6 +49,12 @@ class RawSink : public Sink {
   Status PutData(Worker& worker, Task& task, uint64_t from, uint64_t to, const uint8_t* data);
   Status PutZeros(Worker& worker, Task& task, uint64_t from, uint64_t to);
   Status Write(Worker& worker, Task& task, uint64_t host, uint64_t guest, const uint8_t* data, size_t length);
+  /// Bytes at host offset `host`, as they are or encrypted.
+  Status Store(Worker& worker, uint64_t host, uint64_t guest, const uint8_t* data, size_t length);
+  Status StoreSealed(Worker& worker, uint64_t host, uint64_t guest, const uint8_t* data, size_t length);
+  /// Changes part of the encrypted sector at host offset `host`.
+  Status Merge(SectorCipher& cipher, uint64_t host, uint64_t sector, size_t skip, const uint8_t* data,
+               size_t length);
   Status Zero(Worker& worker, Task& task, uint64_t host, uint64_t guest, uint64_t length);
   /// Inside the kernel, as far as that goes; `*done` bytes of [from, to).
   Status Offload(Worker& worker, Task& task, const SourceFile& file, const Row& row, uint64_t from,
@@ -53,6 +64,8 @@ class RawSink : public Sink {
   /// Cheapest way that has not been refused yet; a hint, so threads need not agree.
   std::atomic<Way> way_;
   StorageReserve storage_;
+  /// Held while part of a sector changes: the task beside may have the other part.
+  std::mutex merging_;
 };
 
 }  // namespace basecow

@@ -12,6 +12,8 @@ namespace {
 
 /// Between two looks at the cancel flag.
 constexpr size_t kPiece = 1U << 20;
+/// The same for what is decrypted: it is in the cache still when its turn comes.
+constexpr size_t kSealedPiece = 256U << 10;
 constexpr size_t kSector = 512;
 /// Compressed bytes read ahead in one call.
 constexpr size_t kInput = 1U << 20;
@@ -43,9 +45,15 @@ Status Reader::ReadData(const SourceFile& file, const Row& row, uint64_t from, u
                         Task& task) {
   for (uint64_t at = from; at < to;) {
     if (control_.Cancelled()) return Status::Cancelled();
-    const auto length = static_cast<size_t>(std::min<uint64_t>(to - at, control_.Portion(kPiece)));
-    control_.Pace(length);
+    const size_t most = file.cipher == nullptr ? kPiece : kSealedPiece;
+    auto length = static_cast<size_t>(std::min<uint64_t>(to - at, control_.Portion(most)));
     const uint64_t host = row.offset + (at - row.start);
+    if (file.cipher != nullptr && at + length < to) {
+      // The next piece begins with a sector.
+      const size_t over = static_cast<uint64_t>(file.cipher->Position(at, host) + length) % kCipherSector;
+      if (over < length) length -= over;
+    }
+    control_.Pace(length);
     uint8_t* place = out + (at - from);
     Status status = ReadPiece(file, at, host, length, place);
     if (!status.ok()) {
@@ -61,12 +69,46 @@ Status Reader::ReadData(const SourceFile& file, const Row& row, uint64_t from, u
 }
 
 Status Reader::ReadPiece(const SourceFile& file, uint64_t guest, uint64_t host, size_t length, uint8_t* out) {
+  if (file.cipher != nullptr) return ReadSealed(file, guest, host, length, out);
+  return ReadStored(file, guest, host, length, out);
+}
+
+Status Reader::ReadStored(const SourceFile& file, uint64_t guest, uint64_t host, size_t length,
+                          uint8_t* out) {
   size_t got = 0;
   Status status = ReadFull(file.fd, file.path, out, length, host, &got);
   if (!status.ok()) return ReadFailed(std::move(status), file.path, guest + got, host + got);
   if (got == length) return Status::Ok();
-  if (!options_.short_reads_zero) return EndsEarly(file.path, guest + got, host + got);
   memset(out + got, 0, length - got);
+  if (options_.short_reads_zero) return Status::Ok();
+  // A sector that the file ends in is there as a whole: QEMU counts in sectors.
+  if (file.cipher != nullptr) got = (got + kCipherSector - 1) / kCipherSector * kCipherSector;
+  return got >= length ? Status::Ok() : EndsEarly(file.path, guest + got, host + got);
+}
+
+Status Reader::ReadSealed(const SourceFile& file, uint64_t guest, uint64_t host, size_t length,
+                          uint8_t* out) {
+  SectorCipher& cipher = ciphers_.Of(file.cipher);
+  while (length > 0) {
+    const auto position = static_cast<uint64_t>(file.cipher->Position(guest, host));
+    const uint64_t sector = position / kCipherSector;
+    const auto skip = static_cast<size_t>(position % kCipherSector);
+    size_t some = length / kCipherSector * kCipherSector;
+    if (skip == 0 && some != 0) {
+      BASECOW_TRY(ReadStored(file, guest, host, some, out));
+      BASECOW_TRY(cipher.Decrypt(out, out, some, sector));
+    } else {
+      uint8_t whole[kCipherSector];
+      BASECOW_TRY(ReadStored(file, guest, host - skip, sizeof whole, whole));
+      BASECOW_TRY(cipher.Decrypt(whole, whole, sizeof whole, sector));
+      some = std::min(length, sizeof whole - skip);
+      memcpy(out, whole + skip, some);
+    }
+    guest += some;
+    host += some;
+    out += some;
+    length -= some;
+  }
   return Status::Ok();
 }
 

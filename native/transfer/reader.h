@@ -6,6 +6,7 @@
 
 #include "codec/inflate.h"
 #include "codec/zstd.h"
+#include "crypt/cipher_cache.h"
 #include "io/file_io.h"
 #include "transfer/batch.h"
 #include "transfer/control.h"
@@ -37,6 +38,10 @@ class Reader {
   Status ReadUnit(const Source& source, size_t index, uint64_t from, uint64_t to, uint8_t* out, Task& task);
   /// One try at `length` bytes.
   Status ReadPiece(const SourceFile& file, uint64_t guest, uint64_t host, size_t length, uint8_t* out);
+  /// As they are stored.
+  Status ReadStored(const SourceFile& file, uint64_t guest, uint64_t host, size_t length, uint8_t* out);
+  /// Decrypted; places need not be those of sectors.
+  Status ReadSealed(const SourceFile& file, uint64_t guest, uint64_t host, size_t length, uint8_t* out);
   /// Halves the range down to sectors; sectors that fail are zeroed and noted.
   Status Salvage(const SourceFile& file, uint64_t guest, uint64_t host, size_t length, uint8_t* out,
                  Task& task);
@@ -50,6 +55,7 @@ class Reader {
   Control control_;
   Inflater inflater_;
   ZstdDecoder zstd_;
+  CipherCache ciphers_;
   /// What is kept below was read for this batch; descriptors may mean other files in the next.
   uint64_t batch_ = 0;
 

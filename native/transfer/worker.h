@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 
+#include "crypt/cipher_cache.h"
 #include "io/file_io.h"
 #include "transfer/cache_drop.h"
 #include "transfer/control.h"
@@ -32,6 +33,8 @@ class Worker {
   }
 
   [[nodiscard]] const Control& control() const { return control_; }
+  /// Bytes of Main and Second.
+  [[nodiscard]] size_t segment() const { return segment_; }
   [[nodiscard]] const ReadOptions& read_options() const { return options_; }
 
   /// One segment of memory, not zeroed; nullptr when there is none.
@@ -40,6 +43,8 @@ class Worker {
 
   Reader reader;
   CacheDrop drop;
+  /// For sinks that encrypt.
+  CipherCache ciphers;
   PackScratch pack;
   std::unique_ptr<WorkerScratch> scratch;
 

@@ -1,5 +1,6 @@
 // How the guest bytes of one layer are encrypted where they are stored, sector by sector.
-import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
+import { createHash } from 'node:crypto';
+import { type NativeCipher, native } from '../native.js';
 import { DiskImageError } from './errors.js';
 
 /** Bytes that are encrypted as one: QEMU's legacy AES and LUKS version 1 know no other unit. */
@@ -7,7 +8,7 @@ export const CIPHER_SECTOR = 512;
 
 export interface DiskCipher {
   readonly algorithm: 'aes-128' | 'aes-192' | 'aes-256';
-  readonly mode: 'ecb' | 'cbc' | 'xts';
+  readonly mode: 'ecb' | 'cbc' | 'xts' | 'ctr';
   /**
    * The initialisation vector of a sector, 16 bytes: zeros (`none`); its number in 32 bits (`plain`) or 64 bits
    * (`plain64`), little-endian, and zeros; or the latter encrypted by the hash of the key (`essiv`). ecb uses none.
@@ -46,18 +47,36 @@ export type SectorCipher = Pick<
  * @throws INVALID_ARGUMENT for a key of the wrong length and bytes that are no whole blocks.
  */
 export function encryptSectors(cipher: SectorCipher, bytes: Uint8Array, sector: number): Buffer {
-  return crypt(cipher, bytes, sector, createCipheriv);
+  return crypt('encrypt', cipher, bytes, sector);
 }
 
 /** The reverse of encryptSectors. */
 export function decryptSectors(cipher: SectorCipher, bytes: Uint8Array, sector: number): Buffer {
-  return crypt(cipher, bytes, sector, createDecipheriv);
+  return crypt('decrypt', cipher, bytes, sector);
 }
 
-type Make = (algorithm: string, key: Uint8Array, iv: Uint8Array | null) => ReturnType<typeof createCipheriv>;
+function crypt(
+  direction: 'encrypt' | 'decrypt',
+  cipher: SectorCipher,
+  bytes: Uint8Array,
+  sector: number,
+): Buffer {
+  if (bytes.length % 16 !== 0) {
+    throw new DiskImageError('INVALID_ARGUMENT', `${bytes.length} bytes are no whole blocks of 16`);
+  }
+  const out = Buffer.alloc(bytes.length);
+  const own = nativeCipher({ ...cipher, numbering: 'host', origin: 0 });
+  native.cryptSectors(own, direction, bytes, out, sector);
+  wipeCipher(own);
+  return out;
+}
 
-function crypt(cipher: SectorCipher, bytes: Uint8Array, sector: number, make: Make): Buffer {
-  const { algorithm, mode, key, sectorSize } = cipher;
+/**
+ * The cipher as the engine takes it, with copies of its keys.
+ * @throws INVALID_ARGUMENT for a key of the wrong length.
+ */
+export function nativeCipher(cipher: DiskCipher): NativeCipher {
+  const { algorithm, mode, ivgen, essivHash = 'sha256', key, numbering, origin } = cipher;
   const expected = cipherKeyBytes(algorithm, mode);
   if (key.length !== expected) {
     throw new DiskImageError(
@@ -65,28 +84,12 @@ function crypt(cipher: SectorCipher, bytes: Uint8Array, sector: number, make: Ma
       `The key of ${algorithm}-${mode} has ${expected} bytes, not ${key.length}`,
     );
   }
-  if (bytes.length % 16 !== 0) {
-    throw new DiskImageError('INVALID_ARGUMENT', `${bytes.length} bytes are no whole blocks of 16`);
-  }
-  const out = Buffer.alloc(bytes.length);
-  for (let at = 0; at < bytes.length; at += sectorSize) {
-    const one = make(`${algorithm}-${mode}`, key, vector(cipher, sector + at / sectorSize));
-    one.setAutoPadding(false);
-    const part = bytes.subarray(at, at + sectorSize);
-    out.set(Buffer.concat([one.update(part), one.final()]), at);
-  }
-  return out;
+  const ivKey = ivgen === 'essiv' ? createHash(essivHash).update(key).digest() : Buffer.alloc(0);
+  return { mode, ivgen, key: Buffer.from(key), ivKey, numbering, origin };
 }
 
-function vector(cipher: SectorCipher, sector: number): Buffer | null {
-  const { mode, ivgen, essivHash = 'sha256', key } = cipher;
-  if (mode === 'ecb') return null;
-  const number = Buffer.alloc(16);
-  if (ivgen === 'none') return number;
-  if (ivgen === 'plain') number.writeUInt32LE(sector % 2 ** 32);
-  else number.writeBigUInt64LE(BigInt(sector));
-  if (ivgen !== 'essiv') return number;
-  const salt = createHash(essivHash).update(key).digest();
-  const one = createCipheriv(`aes-${salt.length * 8}-ecb`, salt, null).setAutoPadding(false);
-  return Buffer.concat([one.update(number), one.final()]);
+/** Nothing may use it afterwards. */
+export function wipeCipher({ key, ivKey }: NativeCipher): void {
+  key.fill(0);
+  ivKey.fill(0);
 }

@@ -1,3 +1,4 @@
+import type { GuestFile } from './guestFile.js';
 import type { HostFile } from './hostFile.js';
 import { type GuestOffset, guestOffset, type HostOffset, hostOffset } from './offsets.js';
 
@@ -13,6 +14,8 @@ export interface Extent {
   /** Where the bytes are, for data and compressed; for zero, where bytes are reserved (preallocated zeros). */
   readonly file?: HostFile;
   readonly offset?: HostOffset;
+  /** Data is stored encrypted: the bytes at `offset` are not the guest's. */
+  readonly encrypted?: true;
   readonly compressed?: { readonly length: number; readonly codec: Codec };
   /** 0 = this image, 1 = its backing file, … */
   readonly depth: number;
@@ -50,8 +53,8 @@ export class ExtentColumns {
   compressedLength: Uint32Array;
   skip: Uint32Array;
   unit: Uint32Array;
-  /** Host files that the `file` column indexes. */
-  readonly files: HostFile[] = [];
+  /** What the `file` column indexes: where the bytes are, and how they are encrypted there. */
+  readonly files: GuestFile[] = [];
 
   constructor(capacity = 4096) {
     const rows = Math.min(capacity, FIRST_ROWS);
@@ -82,7 +85,7 @@ export class ExtentColumns {
     this.files.length = 0;
   }
 
-  fileIndex(file: HostFile): number {
+  fileIndex(file: GuestFile): number {
     // Chains are short, and consecutive rows name the same file: a backwards scan beats a Map.
     for (let i = this.files.length - 1; i >= 0; i--) if (this.files[i] === file) return i;
     if (this.files.length >= NO_FILE) throw new RangeError('more than 65534 host files in one batch');
@@ -104,7 +107,7 @@ export class ExtentColumns {
     start: number,
     length: number,
     depth: number,
-    file: HostFile,
+    file: GuestFile,
     offset: number,
   ): void {
     const index = this.fileIndex(file);
@@ -121,7 +124,7 @@ export class ExtentColumns {
     start: number,
     length: number,
     depth: number,
-    file: HostFile,
+    file: GuestFile,
     offset: number,
     compressedLength: number,
     skip: number,
@@ -147,7 +150,7 @@ export class ExtentColumns {
       this.pushEmpty(kind, at, length, depth);
       return;
     }
-    const file = other.files[index];
+    const file = other.files[index].moved(at - other.start[row] - skip);
     const offset = other.offset[row];
     if (kind === Kind.deflate || kind === Kind.zstd) {
       const inflated = other.skip[row] + skip;
@@ -173,7 +176,8 @@ export class ExtentColumns {
           : kind === Kind.zero
             ? 'zero'
             : 'unallocated',
-      ...(file && { file, offset: hostOffset(this.offset[row]) }),
+      ...(file && { file: file.host, offset: hostOffset(this.offset[row]) }),
+      ...(file?.cipher && { encrypted: true }),
       ...(compressed && {
         compressed: {
           length: this.compressedLength[row],

@@ -1,8 +1,9 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
-import { native } from '../native.js';
+import { type NativeCipher, native } from '../native.js';
 import { requireString } from './arguments.js';
 import { DiskImageError, toDiskImageError } from './errors.js';
+import type { GuestFile } from './guestFile.js';
 import { type LockMode, lockImage, unlockImage } from './lock.js';
 
 const open = promisify(fs.open);
@@ -36,8 +37,11 @@ export function identityOf({ dev, ino }: Pick<fs.Stats, 'dev' | 'ino'>): string 
   return `${dev}:${ino}`;
 }
 
-/** An open regular file or block device: descriptor, identity, size and positioned whole reads and writes. */
-export class HostFile {
+/**
+ * An open regular file or block device: descriptor, identity, size and positioned whole reads and writes. As a GuestFile
+ * it holds guest bytes as they are.
+ */
+export class HostFile implements GuestFile {
   readonly path: string;
   readonly writable: boolean;
   readonly isBlockDevice: boolean;
@@ -105,6 +109,10 @@ export class HostFile {
     throw new DiskImageError('INVALID_ARGUMENT', `'${this.path}' is closed`, { path: this.path });
   }
 
+  get host(): this {
+    return this;
+  }
+
   /** Bytes, as of open or the last refresh(). */
   get size(): number {
     return this.#size;
@@ -170,16 +178,43 @@ export class HostFile {
 
   /**
    * Writes many pieces in one trip to the engine: piece i is the next `lengths[i]` bytes of `buffer` and goes to
-   * `offsets[i]`. The buffer must not change meanwhile.
+   * `offsets[i]`. The buffer must not change meanwhile. With `sealed` they are whole sectors, written encrypted.
    */
-  async writePieces(buffer: Uint8Array, offsets: Float64Array, lengths: Uint32Array): Promise<void> {
+  async writePieces(
+    buffer: Uint8Array,
+    offsets: Float64Array,
+    lengths: Uint32Array,
+    sealed?: { cipher: NativeCipher; guests: Float64Array },
+  ): Promise<void> {
+    const { cipher, guests } = sealed ?? {};
     try {
-      await native.writePieces(this.fd, this.path, buffer, offsets, lengths);
+      await native.writePieces(this.fd, this.path, buffer, offsets, lengths, cipher, guests);
     } catch (error) {
       throw toDiskImageError(error, { path: this.path, operation: 'write' });
     }
     if (this.isBlockDevice) return;
     for (let i = 0; i < offsets.length; i++) this.#size = Math.max(this.#size, offsets[i] + lengths[i]);
+  }
+
+  async readGuest(buffer: Uint8Array, offset: number): Promise<void> {
+    const got = await this.read(buffer, offset);
+    if (got < buffer.length) buffer.fill(0, got);
+  }
+
+  writeGuest(buffer: Uint8Array, offset: number): Promise<void> {
+    return this.write(buffer, offset);
+  }
+
+  writeGuestPieces(buffer: Uint8Array, offsets: Float64Array, lengths: Uint32Array): Promise<void> {
+    return this.writePieces(buffer, offsets, lengths);
+  }
+
+  seal(): undefined {
+    return undefined;
+  }
+
+  moved(): this {
+    return this;
   }
 
   /**

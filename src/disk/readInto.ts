@@ -2,11 +2,12 @@
 import type { Disk } from './disk.js';
 import { toDiskImageError } from './errors.js';
 import { ExtentColumns, Kind, NO_FILE } from './extents.js';
-import type { HostFile } from './hostFile.js';
 import { engineRead } from './view.js';
 
 /** Reads of this many bytes and more move off the JavaScript thread, into a job of the engine. */
 const ENGINE_BYTES = 2 * 2 ** 20;
+/** The same where bytes have to be decrypted. */
+const ENGINE_DECRYPTS = 2 ** 16;
 const ROWS = 16;
 const spare: ExtentColumns[] = [];
 
@@ -28,7 +29,8 @@ export async function readInto(
       columns.capacity = ROWS;
       const next = await disk.map(columns, at, end);
       // Compressed rows are the engine's to inflate.
-      if (columns.kind.subarray(0, columns.count).some((kind) => kind > Kind.data)) {
+      const compressed = columns.kind.subarray(0, columns.count).some((kind) => kind > Kind.data);
+      if (compressed || (next - at > ENGINE_DECRYPTS && columns.files.some((file) => file.cipher))) {
         await engineRead(disk, buffer.subarray(at - start, next - start), at);
       } else await readRows(columns, buffer, start);
       at = next;
@@ -53,12 +55,7 @@ async function readRows(columns: ExtentColumns, buffer: Uint8Array, start: numbe
   else if (reads.length > 1) await Promise.all(reads);
 }
 
+/** A cluster that the end of the file cuts short goes on with zeros. */
 function readPart(columns: ExtentColumns, row: number, part: Uint8Array): Promise<void> {
-  return readFilled(columns.files[columns.file[row]], part, columns.offset[row]);
-}
-
-/** Fills `buffer` from host byte `offset` on: a cluster that the end of the file cuts short goes on with zeros. */
-export async function readFilled(file: HostFile, buffer: Uint8Array, offset: number): Promise<void> {
-  const got = await file.read(buffer, offset);
-  if (got < buffer.length) buffer.fill(0, got);
+  return columns.files[columns.file[row]].readGuest(part, columns.offset[row], columns.start[row]);
 }

@@ -51,7 +51,7 @@ class StoredRows implements Mapped {
   /** Appends the row in parts; returns the guest offset up to which there was room. */
   #split(into: ExtentColumns, row: number): number {
     const rows = this.#rows;
-    const file = rows.files[rows.file[row]];
+    const file = rows.files[rows.file[row]].host;
     const first = rows.offset[row];
     const shift = rows.start[row] - first;
     const end = first + rows.length[row];

@@ -1,11 +1,12 @@
 // What every Disk can do, made from `map` alone: object extents, random reads, a read stream.
 import { Readable } from 'node:stream';
-import { native } from '../native.js';
+import { type NativeBatch, native } from '../native.js';
 import { requireRange } from './arguments.js';
 import { JobControl } from './control.js';
 import type { Disk, MapOptions, ReadStreamOptions } from './disk.js';
 import { DiskImageError, toDiskImageError } from './errors.js';
 import { type Extent, ExtentColumns } from './extents.js';
+import type { GuestFile } from './guestFile.js';
 
 /** Guest bytes per thread step; every qcow2 cluster size (512 B to 2 MiB) divides it. */
 export const READ_SEGMENT = 2 ** 21;
@@ -105,14 +106,21 @@ function requireOpen({ file }: Disk): void {
   void file.fd;
 }
 
+function nativeFiles(files: readonly GuestFile[]): Pick<NativeBatch, 'fds' | 'paths' | 'ciphers'> {
+  return {
+    fds: Int32Array.from(files, (file) => file.fd),
+    paths: files.map((file) => file.path),
+    ...(files.some((file) => file.cipher) && { ciphers: files.map((file) => file.cipher) }),
+  };
+}
+
 /** The columns as the engine takes them. */
-export function nativeBatch(columns: ExtentColumns, start: number, end: number) {
+export function nativeBatch(columns: ExtentColumns, start: number, end: number): NativeBatch {
   return {
     start,
     end,
     columns,
-    fds: Int32Array.from(columns.files, (file) => file.fd),
-    paths: columns.files.map((file) => file.path),
+    ...nativeFiles(columns.files),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { HostFile } from './hostFile.js';
+import type { GuestFile } from './guestFile.js';
 
 /** Trips under way at once; what comes meanwhile goes together in the next one. */
 const LANES = 4;
@@ -19,19 +19,26 @@ interface Waiting {
  * one trip to the engine. Writes under way at the same time must not overlap. One that fails fails its whole trip.
  */
 export class WriteQueue {
-  readonly #file: HostFile;
+  readonly #file: GuestFile;
   #underWay = 0;
   #waiting: Waiting[] = [];
 
-  constructor(file: HostFile) {
+  constructor(file: GuestFile) {
     this.#file = file;
   }
 
-  write(buffer: Uint8Array, offset: number): Promise<void> {
-    if (buffer.length > SMALL) return this.#file.write(buffer, offset);
+  /** Guest bytes from `guest` on, at host byte `offset`. */
+  write(buffer: Uint8Array, offset: number, guest: number): Promise<void> {
+    if (buffer.length > SMALL) return this.#file.writeGuest(buffer, offset, guest);
+    const sealed = this.#file.seal(buffer, offset, guest);
+    if (!sealed) return this.#store(buffer, offset);
+    return sealed.then((stored) => this.#store(stored.bytes, stored.offset));
+  }
+
+  #store(buffer: Uint8Array, offset: number): Promise<void> {
     if (this.#underWay < LANES) {
       this.#underWay++;
-      return this.#file.write(buffer, offset).finally(this.#done);
+      return this.#file.host.write(buffer, offset).finally(this.#done);
     }
     return new Promise((resolve, reject) => this.#waiting.push({ buffer, offset, resolve, reject }));
   }
@@ -51,7 +58,8 @@ export class WriteQueue {
 
   async #send(trip: Waiting[], bytes: number): Promise<void> {
     try {
-      if (trip.length === 1) await this.#file.write(trip[0].buffer, trip[0].offset);
+      const { host } = this.#file;
+      if (trip.length === 1) await host.write(trip[0].buffer, trip[0].offset);
       else {
         const whole = Buffer.allocUnsafe(bytes);
         const offsets = new Float64Array(trip.length);
@@ -63,7 +71,7 @@ export class WriteQueue {
           lengths[i] = buffer.length;
           at += buffer.length;
         }
-        await this.#file.writePieces(whole, offsets, lengths);
+        await host.writePieces(whole, offsets, lengths);
       }
       for (const { resolve } of trip) resolve();
     } catch (error) {

@@ -117,10 +117,11 @@ function toEntry(columns: ExtentColumns, row: number): MapEntry {
     data: kind >= Kind.data,
     compressed,
   };
-  if (columns.file[row] !== NO_FILE && !compressed) {
-    entry.offset = columns.offset[row];
-    entry.filename = columns.files[columns.file[row]].path;
-  }
+  if (columns.file[row] === NO_FILE || compressed) return entry;
+  const file = columns.files[columns.file[row]];
+  if (file.cipher) return entry;
+  entry.offset = columns.offset[row];
+  entry.filename = file.path;
   return entry;
 }
 

@@ -1,4 +1,5 @@
 import { ExtentColumns, Kind } from '../disk/extents.js';
+import { sameBytes } from '../disk/guestFile.js';
 import { holdsData } from './rows.js';
 
 /**
@@ -6,8 +7,8 @@ import { holdsData } from './rows.js';
  * one base, mostly): equal without being read. Both cover the same guest range; they are left as they are.
  */
 export function blankShared(first: ExtentColumns, second: ExtentColumns): [ExtentColumns, ExtentColumns] {
-  const common = new Set(first.files.map((file) => file.identity));
-  if (!second.files.some((file) => common.has(file.identity))) return [first, second];
+  const common = new Set(first.files.map(({ host }) => host.identity));
+  if (!second.files.some(({ host }) => common.has(host.identity))) return [first, second];
   const a = new ExtentColumns(first.count + second.count);
   const b = new ExtentColumns(first.count + second.count);
   for (let i = 0, j = 0; i < first.count && j < second.count; ) {
@@ -40,7 +41,7 @@ function samePlace(
 ): boolean {
   const kind = first.kind[i];
   if (!holdsData(kind) || kind !== second.kind[j]) return false;
-  if (first.files[first.file[i]].identity !== second.files[second.file[j]].identity) return false;
+  if (!sameBytes(first.files[first.file[i]], second.files[second.file[j]])) return false;
   if (kind === Kind.data) return first.offset[i] + skipFirst === second.offset[j] + skipSecond;
   return (
     first.offset[i] === second.offset[j] &&

@@ -46,6 +46,7 @@ export async function editBitmaps(disk: Disk): Promise<BitmapEditor> {
   const core = await ImageCore.open({
     file,
     dataFile: file,
+    guest: file,
     header,
     limits,
     l1: await readL1(file, header.l1Offset, header.l1Entries),

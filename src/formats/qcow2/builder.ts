@@ -1,4 +1,5 @@
 // New images as convert's target: the engine packs clusters, this writes the tables that say where they went.
+import type { EncryptedFile } from '../../disk/encryptedFile.js';
 import type { ConvertTarget, TargetRequest } from '../../disk/format.js';
 import type { NewFile } from '../../disk/newFile.js';
 import type { BatchResult, JobTotals, PackSink } from '../../native.js';
@@ -28,6 +29,7 @@ export class PackedTarget implements ConvertTarget {
     options: Qcow2Options,
     shape: Geometry,
     request: TargetRequest,
+    encrypted?: EncryptedFile,
   ): Promise<PackedTarget> {
     const tables = new ImageTables(target.file, target.path, options, shape);
     await tables.begin();
@@ -53,6 +55,7 @@ export class PackedTarget implements ConvertTarget {
           }
         : null,
       dropCache: request.dropCache,
+      ...(encrypted && { cipher: encrypted.cipher }),
     });
   }
 

@@ -1,7 +1,7 @@
 // Bytes to their places: the caller's, and around them what the clusters held before.
 import type { Disk } from '../../disk/disk.js';
 import { ExtentColumns, Kind } from '../../disk/extents.js';
-import type { HostFile } from '../../disk/hostFile.js';
+import type { GuestFile } from '../../disk/guestFile.js';
 import { readInto } from '../../disk/readInto.js';
 import { WriteQueue } from '../../disk/writeQueue.js';
 import { ENGINE_WRITE_BYTES, writeWhole } from '../../disk/writeWhole.js';
@@ -16,11 +16,11 @@ const MAX_PIECE = 2 ** 30;
 
 export class ClusterFiller {
   readonly #disk: Pick<Disk, 'map' | 'path' | 'virtualSize'>;
-  readonly #file: HostFile;
+  readonly #file: GuestFile;
   readonly #queue: WriteQueue;
 
   /** @param disk what the clusters hold now, backing chain included; `file` is where they go */
-  constructor(disk: Pick<Disk, 'map' | 'path' | 'virtualSize'>, file: HostFile) {
+  constructor(disk: Pick<Disk, 'map' | 'path' | 'virtualSize'>, file: GuestFile) {
     this.#disk = disk;
     this.#file = file;
     this.#queue = new WriteQueue(file);
@@ -33,7 +33,7 @@ export class ClusterFiller {
       return this.#putMany(steps, buffer, start);
     const bytes = buffer.subarray(step.from - start, step.to - start);
     const { placement } = step;
-    if (!placement || placement.fills.length === 0) return this.#queue.write(bytes, step.host);
+    if (!placement || placement.fills.length === 0) return this.#queue.write(bytes, step.host, step.from);
     return this.#putWithin(step, placement, bytes);
   }
 
@@ -42,7 +42,7 @@ export class ClusterFiller {
     const from = steps[0].from;
     const to = steps.at(-1)!.to;
     if (to - from < ENGINE_WRITE_BYTES && steps.length <= MAX_WRITES) {
-      await settle(steps.map((step) => this.#file.write(bytes(step), step.host)));
+      await settle(steps.map((step) => this.#file.writeGuest(bytes(step), step.host, step.from)));
     } else await this.#putAll(steps, buffer.subarray(from - start, to - start));
     await this.fill(steps);
   }
@@ -52,8 +52,7 @@ export class ClusterFiller {
     for (const { placement } of steps) {
       if (!placement) continue;
       for (const range of await this.#contentOf(placement)) {
-        const content = await this.#old(range);
-        await writeWhole(this.#file, content, placement.host + (range.from - placement.guest));
+        await this.#writeOld(range, placement);
       }
     }
   }
@@ -73,46 +72,52 @@ export class ClusterFiller {
   /** One write of new and old content together, where that is little. */
   async #putWithin(step: Step, placement: Placement, bytes: Uint8Array): Promise<void> {
     const fills = await this.#contentOf(placement);
-    if (fills.length === 0) return this.#queue.write(bytes, step.host);
+    if (fills.length === 0) return this.#queue.write(bytes, step.host, step.from);
     const from = Math.min(step.from, fills[0].from);
     const to = Math.max(step.to, fills.at(-1)!.to);
     if (to - from > MERGE_BYTES) {
-      await this.#file.write(bytes, step.host);
-      for (const range of fills) {
-        await writeWhole(this.#file, await this.#old(range), placement.host + (range.from - placement.guest));
-      }
+      await this.#file.writeGuest(bytes, step.host, step.from);
+      for (const range of fills) await this.#writeOld(range, placement);
       return;
     }
     const whole = Buffer.alloc(to - from);
     for (const range of fills) await this.#readOld(whole.subarray(range.from - from, range.to - from), range);
     whole.set(bytes, step.from - from);
-    await this.#queue.write(whole, placement.host + (from - placement.guest));
+    await this.#queue.write(whole, placement.host + (from - placement.guest), from);
   }
 
   async #putAll(steps: readonly Step[], buffer: Uint8Array): Promise<void> {
     const offsets: number[] = [];
     const lengths: number[] = [];
+    const guests: number[] = [];
     for (const step of steps) {
       for (let at = step.from; at < step.to; at += MAX_PIECE) {
         offsets.push(step.host + (at - step.from));
+        guests.push(at);
         lengths.push(Math.min(MAX_PIECE, step.to - at));
       }
     }
-    await this.#file.writePieces(buffer, Float64Array.from(offsets), Uint32Array.from(lengths));
+    await this.#file.writeGuestPieces(
+      buffer,
+      Float64Array.from(offsets),
+      Uint32Array.from(lengths),
+      Float64Array.from(guests),
+    );
   }
 
-  /** The fills that must be written: zeros are in a fresh place already. */
+  /** The fills that must be written: zeros are in a fresh place already, but zeros that have to be decrypted are not. */
   async #contentOf({ fills, run }: Placement): Promise<Range[]> {
-    if (!run?.fresh) return fills;
+    if (!run?.fresh || this.#file.cipher) return fills;
     const needed: Range[] = [];
     for (const range of fills) if (!(await this.isZero(range.from, range.to))) needed.push(range);
     return needed;
   }
 
-  async #old(range: Range): Promise<Buffer> {
+  async #writeOld(range: Range, placement: Placement): Promise<void> {
     const content = Buffer.alloc(range.to - range.from);
     await this.#readOld(content, range);
-    return content;
+    const host = placement.host + (range.from - placement.guest);
+    await writeWhole(this.#file, content, host, range.from);
   }
 
   /** Zeros past the disk's end. `into` is zeros. */

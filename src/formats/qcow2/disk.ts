@@ -1,7 +1,9 @@
 import { BaseDisk } from '../../disk/baseDisk.js';
 import type { Disk, DiskInfo, MapOptions } from '../../disk/disk.js';
+import type { EncryptedFile } from '../../disk/encryptedFile.js';
 import { DiskImageError } from '../../disk/errors.js';
 import { ExtentColumns, Kind, NO_FILE } from '../../disk/extents.js';
+import type { GuestFile } from '../../disk/guestFile.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import type { Limits } from '../../disk/limits.js';
 import { CryptMethod } from './constants.js';
@@ -21,6 +23,8 @@ export interface Qcow2Parts {
   snapshotTable: SnapshotTable;
   /** The external data file, when the chain was opened and there is one. */
   dataFile?: HostFile;
+  /** Of an encrypted image that was opened with its secret: the data file's guest bytes. */
+  encrypted?: EncryptedFile;
   backing?: Disk;
   /** Presented instead of the active layer. */
   snapshot?: Snapshot;
@@ -38,6 +42,7 @@ export class Qcow2Disk extends BaseDisk {
   snapshotTable: SnapshotTable;
   readonly snapshot?: Snapshot;
   readonly externalFile?: HostFile;
+  readonly #encrypted?: EncryptedFile;
   readonly backing?: Disk;
   readonly warnings: readonly string[];
   readonly clusterSize: number;
@@ -55,6 +60,7 @@ export class Qcow2Disk extends BaseDisk {
     this.snapshotTable = parts.snapshotTable;
     this.snapshot = parts.snapshot;
     this.externalFile = parts.dataFile;
+    this.#encrypted = parts.encrypted;
     this.backing = parts.backing;
     this.warnings = parts.warnings;
     this.clusterSize = parts.header.clusterSize;
@@ -88,7 +94,7 @@ export class Qcow2Disk extends BaseDisk {
   /** What mapping needs. @throws UNSUPPORTED_FEATURE for encrypted data; UNSUPPORTED_OPERATION without the data file. */
   async layer(): Promise<Layer> {
     const { header, file, l2 } = this;
-    refuseEncrypted(header, file.path);
+    if (!this.#encrypted) refuseEncrypted(header, file.path);
     const dataFile = header.externalData ? this.externalFile : file;
     if (!dataFile) {
       throw new DiskImageError(
@@ -97,7 +103,8 @@ export class Qcow2Disk extends BaseDisk {
         { path: file.path, operation: 'map' },
       );
     }
-    return { header, file, dataFile, l1: await this.loadL1(), l2 };
+    const guest: GuestFile = this.#encrypted ?? dataFile;
+    return { header, file, dataFile, guest, l1: await this.loadL1(), l2 };
   }
 
   async map(into: ExtentColumns, start: number, end: number, options: MapOptions = {}): Promise<number> {
@@ -157,7 +164,9 @@ export class Qcow2Disk extends BaseDisk {
     return infoOf(this);
   }
 
-  metadataPreallocated(): Promise<boolean> {
+  /** Holes of an encrypted file are no zeros. */
+  async metadataPreallocated(): Promise<boolean> {
+    if (this.#encrypted) return false;
     this.#preallocated ??= detectMetadataPreallocation(this.file, this.header);
     return this.#preallocated;
   }
@@ -166,6 +175,7 @@ export class Qcow2Disk extends BaseDisk {
     await this.backing?.close();
     await this.externalFile?.close();
     await this.file.close();
+    this.#encrypted?.forget();
   }
 }
 

@@ -40,7 +40,7 @@ export class GuestWriter {
     this.#publishDue = publishDue;
     this.#writer = new ClusterWriter(core);
     this.#zeroer = new ClusterZeroer(core, this.#writer);
-    this.#filler = new ClusterFiller(disk, core.dataFile);
+    this.#filler = new ClusterFiller(disk, core.guest);
   }
 
   /** Host byte from which on guest bytes [start, end) lie in one piece, where that is known at once. */
@@ -56,9 +56,9 @@ export class GuestWriter {
   }
 
   async zero(start: number, end: number, { unmap = true, control }: ZeroOptions): Promise<void> {
-    const { header, dataFile } = this.#core;
-    // A raw data file must read as the guest does.
-    if (header.dataFileRaw) await dataFile.zero(start, end - start, control?.buffer);
+    const { header, dataFile, guest } = this.#core;
+    // A raw data file must read as the guest does; one that is encrypted cannot.
+    if (header.dataFileRaw && !guest.cipher) await dataFile.zero(start, end - start, control?.buffer);
     for (const [at, stop] of this.#groups(start, end, header.backingFile === undefined)) {
       const { flagged, written } = this.#zeroer.pieces(at, stop, this.#disk.virtualSize);
       if (flagged[1] > flagged[0]) {
@@ -85,14 +85,14 @@ export class GuestWriter {
 
   /** Places for [start, end) whose entries name them already; the bytes are the caller's to write. */
   async allocate(into: ExtentColumns, start: number, end: number): Promise<void> {
-    const { allocator, dataFile } = this.#core;
+    const { allocator, guest } = this.#core;
     for (const [at, stop] of this.#groups(start, end)) {
       await this.#metadata.run(async () => {
         const steps = await this.#writer.plan(at, stop);
         await this.#settled(steps, () => this.#filler.fill(steps));
         await allocator.reach();
         for (const step of steps) {
-          into.pushPlaced(Kind.data, step.from, step.to - step.from, 0, dataFile, step.host);
+          into.pushPlaced(Kind.data, step.from, step.to - step.from, 0, guest, step.host);
         }
       });
     }

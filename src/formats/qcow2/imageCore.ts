@@ -1,3 +1,4 @@
+import type { GuestFile } from '../../disk/guestFile.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import type { Limits } from '../../disk/limits.js';
 import { PieceWriter } from '../pieceWriter.js';
@@ -23,6 +24,8 @@ export interface CoreParts {
   file: HostFile;
   /** The image itself, or its external data file. */
   dataFile: HostFile;
+  /** The same for guest bytes. */
+  guest: GuestFile;
   header: Qcow2Header;
   limits: Readonly<Limits>;
   l1: L1Table;
@@ -36,6 +39,8 @@ export interface CoreParts {
 export class ImageCore {
   readonly file: HostFile;
   readonly dataFile: HostFile;
+  /** dataFile for guest bytes, which may be encrypted there. */
+  readonly guest: GuestFile;
   readonly limits: Readonly<Limits>;
   readonly l2: WritableL2Cache;
   readonly #writer: PieceWriter;
@@ -46,12 +51,14 @@ export class ImageCore {
   private constructor(parts: CoreParts, counts: RefcountStore) {
     this.file = parts.file;
     this.dataFile = parts.dataFile;
+    this.guest = parts.guest;
     this.limits = parts.limits;
     this.l2 = parts.l2;
     this.#layer = {
       header: parts.header,
       file: parts.file,
       dataFile: parts.dataFile,
+      guest: parts.guest,
       l1: parts.l1,
       l2: parts.l2,
     };

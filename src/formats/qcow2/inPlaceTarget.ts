@@ -24,7 +24,6 @@ export class InPlaceTarget implements ConvertTarget {
   readonly #control: JobControl;
 
   constructor(disk: WritableQcow2Disk, request: TargetRequest & { targetIsZero: boolean }) {
-    const file = disk.externalFile ?? disk.file;
     this.#disk = disk;
     this.#backing = request.backing;
     this.#isZero = request.targetIsZero && disk.header.backingFile === undefined;
@@ -39,7 +38,7 @@ export class InPlaceTarget implements ConvertTarget {
       reach: () => disk.flush(),
     };
     // Zeros of allocated clusters have a place: new ones may lie where something else lay before.
-    this.sink = rawSink(file, request, this.#allocatesZeros ? 'write' : 'punch');
+    this.sink = rawSink(disk.core.guest, request, this.#allocatesZeros ? 'write' : 'punch');
   }
 
   async prepare(columns: ExtentColumns): Promise<NativePlacement> {

@@ -1,3 +1,4 @@
+import type { GuestFile } from '../../disk/guestFile.js';
 import type { HostFile } from '../../disk/hostFile.js';
 import type { Qcow2Header } from './header.js';
 import type { L1Table } from './l1.js';
@@ -9,6 +10,8 @@ export interface Layer {
   readonly file: HostFile;
   /** The image itself, or its external data file. */
   readonly dataFile: HostFile;
+  /** The same for the guest bytes in it, which may be encrypted there; compressed ones never are. */
+  readonly guest: GuestFile;
   readonly l1: L1Table;
   readonly l2: L2Cache;
 }

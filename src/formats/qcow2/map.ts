@@ -105,7 +105,7 @@ function mapStandardTable(
   start: number,
   end: number,
 ): number {
-  const { header, dataFile } = layer;
+  const { header, guest: guestFile } = layer;
   const { clusterSize, l2Coverage, externalData } = header;
   const { words } = table;
   const base = table.index * l2Coverage;
@@ -140,7 +140,7 @@ function mapStandardTable(
       }
       const to = Math.min(end, base + next * clusterSize);
       checkPlace(layer, table, i, hi, lo, guest, offset, next - i, zero);
-      into.pushPlaced(zero ? Kind.zero : Kind.data, at, to - at, 0, dataFile, offset + (at - guest));
+      into.pushPlaced(zero ? Kind.zero : Kind.data, at, to - at, 0, guestFile, offset + (at - guest));
       at = to;
     } else {
       if (zero && header.version < 3)

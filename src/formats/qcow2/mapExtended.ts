@@ -91,16 +91,16 @@ function pushSubclusters(
     const offset = entry.offset + (at - guest);
     switch (type) {
       case SubclusterType.data:
-        into.pushPlaced(Kind.data, at, to - at, 0, layer.dataFile, offset);
+        into.pushPlaced(Kind.data, at, to - at, 0, layer.guest, offset);
         break;
       case SubclusterType.zeroPlaced:
-        into.pushPlaced(Kind.zero, at, to - at, 0, layer.dataFile, offset);
+        into.pushPlaced(Kind.zero, at, to - at, 0, layer.guest, offset);
         break;
       case SubclusterType.zero:
         into.pushEmpty(Kind.zero, at, to - at, 0);
         break;
       case SubclusterType.unallocatedPlaced:
-        into.pushPlaced(Kind.unallocated, at, to - at, 0, layer.dataFile, offset);
+        into.pushPlaced(Kind.unallocated, at, to - at, 0, layer.guest, offset);
         break;
       default:
         into.pushEmpty(Kind.unallocated, at, to - at, 0);

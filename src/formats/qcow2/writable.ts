@@ -8,7 +8,6 @@ import type { HostFile } from '../../disk/hostFile.js';
 import { Mutex } from '../../disk/mutex.js';
 import { alignDown, alignUp } from '../../disk/offsets.js';
 import { RangeLock } from '../../disk/rangeLock.js';
-import { readFilled } from '../../disk/readInto.js';
 import { requireResize } from '../../disk/resizeRules.js';
 import { createWriteStream } from '../../disk/writeStream.js';
 import { BitmapTracker } from './bitmapTracker.js';
@@ -25,6 +24,8 @@ import { WritableL2Cache } from './writableL2Cache.js';
 
 /** Reads up to this size skip the map where one piece of the file has it all. */
 const SMALL_READ = 2 ** 20;
+/** The same where they have to be decrypted. */
+const SMALL_DECRYPTED = 2 ** 16;
 const EVERYTHING = Number.MAX_SAFE_INTEGER;
 
 /**
@@ -87,8 +88,8 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
         { path: file.path, operation: 'open' },
       );
     }
-    const { l1, dataFile } = await super.layer();
-    const core = await ImageCore.open({ file, dataFile, header, limits, l1, l2: this.#l2 });
+    const { l1, dataFile, guest } = await super.layer();
+    const core = await ImageCore.open({ file, dataFile, guest, header, limits, l1, l2: this.#l2 });
     this.#core = core;
     this.#guest = new GuestWriter(core, this, this.#metadata, () => this.#publishDue());
   }
@@ -117,9 +118,11 @@ export class WritableQcow2Disk extends Qcow2Disk implements WritableDisk {
   protected override readChecked(buffer: Uint8Array, start: number): Promise<void> {
     const end = start + buffer.length;
     return this.#requests.run(start, end, false, () => {
-      const host = buffer.length <= SMALL_READ ? this.#guest.placeOf(start, end) : undefined;
+      const { guest } = this.core;
+      const small = buffer.length <= (guest.cipher ? SMALL_DECRYPTED : SMALL_READ);
+      const host = small ? this.#guest.placeOf(start, end) : undefined;
       if (host === undefined) return super.readChecked(buffer, start);
-      return readFilled(this.core.dataFile, buffer, host);
+      return guest.readGuest(buffer, host, start);
     });
   }
 

@@ -1,45 +1,35 @@
 import type { Writable } from 'node:stream';
-import { requireBuffer, requireRange } from '../../disk/arguments.js';
 import { JobControl } from '../../disk/control.js';
 import type { ResizeOptions, WritableDisk, WriteStreamOptions, ZeroOptions } from '../../disk/disk.js';
-import { type ExtentColumns, Kind } from '../../disk/extents.js';
+import type { ExtentColumns } from '../../disk/extents.js';
+import { FlatWriter } from '../../disk/flatWriter.js';
 import type { HostFile } from '../../disk/hostFile.js';
-import { RangeLock } from '../../disk/rangeLock.js';
 import { requireResize } from '../../disk/resizeRules.js';
-import { WriteQueue } from '../../disk/writeQueue.js';
 import { createWriteStream } from '../../disk/writeStream.js';
-import { ENGINE_WRITE_BYTES, writeWhole } from '../../disk/writeWhole.js';
 import { RawDisk } from './disk.js';
 import { resizeRaw } from './resize.js';
 
 /** A raw disk that changes in place: every byte has its place already, and nothing but bytes waits for a flush. */
 export class WritableRawDisk extends RawDisk implements WritableDisk {
   readonly flushDue = false;
-  readonly #requests = new RangeLock();
-  readonly #queue: WriteQueue;
-  #written = false;
+  readonly #writer: FlatWriter;
   #closed: Promise<void> | undefined;
 
   constructor(file: HostFile) {
     super(file);
-    this.#queue = new WriteQueue(file);
+    this.#writer = new FlatWriter(this, file, 0);
   }
 
   protected override readChecked(buffer: Uint8Array, start: number): Promise<void> {
-    return this.#requests.run(start, start + buffer.length, false, () => super.readChecked(buffer, start));
+    return this.#writer.reading(start, start + buffer.length, () => super.readChecked(buffer, start));
   }
 
-  async write(buffer: Uint8Array, start: number): Promise<void> {
-    requireBuffer(buffer, 'the bytes to write', 'write');
-    await this.#change(start, buffer.length, () =>
-      buffer.length < ENGINE_WRITE_BYTES
-        ? this.#queue.write(buffer, start)
-        : writeWhole(this.file, buffer, start),
-    );
+  write(buffer: Uint8Array, start: number): Promise<void> {
+    return this.#writer.write(buffer, start);
   }
 
   zero(start: number, length: number, options: ZeroOptions = {}): Promise<void> {
-    return this.#change(start, length, () => this.file.zero(start, length, options.control?.buffer));
+    return this.#writer.zero(start, length, options);
   }
 
   /** Storage goes back to the host where file and filesystem can punch holes; the bytes read as zeros either way. */
@@ -48,18 +38,16 @@ export class WritableRawDisk extends RawDisk implements WritableDisk {
   }
 
   async allocate(into: ExtentColumns, start: number, length: number): Promise<void> {
-    this.#check(start, length);
-    if (length > 0) into.pushPlaced(Kind.data, start, length, 0, this.file, start);
+    this.#writer.allocate(into, start, length);
   }
 
-  async flush(): Promise<void> {
-    this.#written = false;
-    await this.file.sync();
+  flush(): Promise<void> {
+    return this.#writer.flush();
   }
 
   async resize(size: number, options: ResizeOptions = {}): Promise<void> {
     requireResize(this, size, options);
-    await this.#requests.run(0, Number.MAX_SAFE_INTEGER, true, () =>
+    await this.#writer.exclusive(() =>
       resizeRaw(this, size, options.preallocation ?? 'off', new JobControl()),
     );
   }
@@ -69,31 +57,7 @@ export class WritableRawDisk extends RawDisk implements WritableDisk {
   }
 
   override close(): Promise<void> {
-    this.#closed ??= this.#requests.run(0, Number.MAX_SAFE_INTEGER, true, async () => {
-      try {
-        if (this.#written) await this.file.sync();
-      } finally {
-        await super.close();
-      }
-    });
+    this.#closed ??= this.#writer.close(() => super.close());
     return this.#closed;
-  }
-
-  async #change(start: number, length: number, work: () => Promise<void>): Promise<void> {
-    this.#check(start, length);
-    if (length === 0) return;
-    await this.#requests.run(start, start + length, true, async () => {
-      try {
-        await work();
-      } finally {
-        // Only now: a flush that came in between did not see all of it.
-        this.#written = true;
-      }
-    });
-  }
-
-  #check(start: number, length: number): void {
-    requireRange(start, start + length, this.virtualSize, { path: this.path, operation: 'write' });
-    void this.file.fd;
   }
 }

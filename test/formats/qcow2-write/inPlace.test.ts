@@ -256,7 +256,7 @@ async function write(disk: WritableDisk, model: number, start: number, bytes: Bu
   let at = start;
   for (let row = 0; row < places.count; row++) {
     const piece = bytes.subarray(at - start, at - start + places.length[row]);
-    await places.files[places.file[row]].write(piece, places.offset[row]);
+    await places.files[places.file[row]].writeGuest(piece, places.offset[row], at);
     at += places.length[row];
   }
   writeSync(model, bytes, 0, bytes.length, start);

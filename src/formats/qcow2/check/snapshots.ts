@@ -48,6 +48,7 @@ export async function rewriteTable(
   const core = await ImageCore.open({
     file,
     dataFile: file,
+    guest: file,
     header,
     limits,
     l1: await readL1(file, header.l1Offset, header.l1Entries),
