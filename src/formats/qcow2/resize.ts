@@ -129,6 +129,11 @@ async function preallocate(
       if (mode === 'full') await writeZeros(disk, rows.offset[row], rows.length[row]);
       else await dataFile.zero(rows.offset[row], rows.length[row]);
     }
+    // Stored zeros are none once they are decrypted. (QEMU leaves it at that.)
+    if (disk.core.guest.cipher) {
+      const [begin, end] = [at, stop];
+      await disk.unmarked((guest) => guest.zero(begin, end, { unmap: false }));
+    }
     await disk.flush();
     control.advance(stop - at);
     at = stop;
