@@ -41,7 +41,7 @@ export class EncryptedFile implements GuestFile {
     const length = alignUp(skip + buffer.length, CIPHER_SECTOR);
     const whole = length === buffer.length ? buffer : Buffer.allocUnsafe(length);
     await this.host.readGuest(whole, offset - skip);
-    native.cryptSectors(this.cipher, 'decrypt', whole, whole, sector);
+    this.#crypt('decrypt', whole, sector);
     if (whole !== buffer) buffer.set(whole.subarray(skip, skip + buffer.length));
   }
 
@@ -96,7 +96,7 @@ export class EncryptedFile implements GuestFile {
       await this.#readSector(bytes, last, offset - skip + last, sector + last / CIPHER_SECTOR);
     }
     bytes.set(buffer, skip);
-    native.cryptSectors(this.cipher, 'encrypt', bytes, bytes, sector);
+    this.#crypt('encrypt', bytes, sector);
     return { bytes, offset: offset - skip };
   }
 
@@ -110,7 +110,7 @@ export class EncryptedFile implements GuestFile {
     return moved;
   }
 
-  /** Overwrites the keys. The file is closed, or nothing reads and writes through this any more. */
+  /** Overwrites the keys, after the host file was closed. */
   forget(): void {
     wipeCipher(this.cipher);
   }
@@ -122,10 +122,16 @@ export class EncryptedFile implements GuestFile {
     return { sector: Math.floor(position / CIPHER_SECTOR), skip: position % CIPHER_SECTOR };
   }
 
+  /** In place. @throws INVALID_ARGUMENT once the file is closed: there are no keys any more. */
+  #crypt(direction: 'encrypt' | 'decrypt', bytes: Uint8Array, sector: number): void {
+    void this.fd;
+    native.cryptSectors(this.cipher, direction, bytes, bytes, sector);
+  }
+
   async #readSector(into: Buffer, at: number, offset: number, sector: number): Promise<void> {
     const bytes = into.subarray(at, at + CIPHER_SECTOR);
     await this.host.readGuest(bytes, offset);
-    native.cryptSectors(this.cipher, 'decrypt', bytes, bytes, sector);
+    this.#crypt('decrypt', bytes, sector);
   }
 
   #writePieces(
