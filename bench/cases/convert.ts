@@ -114,7 +114,6 @@ const CONVERSIONS: readonly Conversion[] = [
   },
   {
     id: 'write-zlib',
-    library: true,
     group: 'Codecs',
     name: 'compressed write, zlib',
     source: 'raw',
@@ -128,7 +127,6 @@ const CONVERSIONS: readonly Conversion[] = [
   },
   {
     id: 'write-zstd',
-    library: true,
     group: 'Codecs',
     name: 'compressed write, zstd',
     source: 'raw',
