@@ -2,9 +2,19 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { extentBatches, nativeBatch } from '#src/disk/view.js';
+import type { Disk } from '#src/disk/disk.js';
+import type { ConvertTarget, TargetRequest } from '#src/disk/format.js';
+import { likeQemu } from '#src/disk/gates.js';
+import { resolveLimits } from '#src/disk/limits.js';
+import { extentBatches, extents, nativeBatch } from '#src/disk/view.js';
+import { openDisk } from '#src/formats/open.js';
+import { openQcow2Target } from '#src/formats/qcow2/inPlaceTarget.js';
 import type { WritableQcow2Disk } from '#src/formats/qcow2/writable.js';
+import { createRawTarget } from '#src/formats/raw/target.js';
 import { native } from '#src/native.js';
+import { Concatenation } from '#src/operations/concatenation.js';
+import { transfer } from '#src/operations/convert.js';
+import { runJob } from '#src/operations/job.js';
 import {
   AES_OPTIONS,
   imageOpts,
@@ -13,8 +23,9 @@ import {
   qemuIoWithSecret,
 } from '../../support/encryptedImages.js';
 import { applyToDisk, applyToModel, randomChange } from '../../support/modelDisk.js';
+import { ourMap } from '../../support/qemuMap.js';
 import { Random } from '../../support/random.js';
-import { run } from '../../support/tools.js';
+import { qemuImg, run } from '../../support/tools.js';
 
 const SIZE = 3 * 2 ** 20 + 3 * 512;
 const SEED = 1602;
@@ -60,6 +71,91 @@ for (const [number, [name, one]] of Object.entries(cases).entries()) {
       t.ok(content(dir).equals(model), 'qemu-img reads what was written');
     }
     await readsAll(t, dir, model, random);
+  });
+}
+
+t.test('disks one after another, the second at a place of its own, go into a raw file', async (t) => {
+  const random = new Random(SEED + 100);
+  const dir = t.testdir();
+  make(dir, cases.defaults, random);
+  const first = random.bytes(70_000);
+  writeFileSync(join(dir, 'first.raw'), first);
+  const before = await openDisk(join(dir, 'first.raw'), { format: 'raw' });
+  const disk = await openAes(join(dir, 'image.qcow2'), false);
+  try {
+    await copy([before, disk], (request) => createRawTarget(join(dir, 'joined.raw'), request));
+  } finally {
+    await before.close();
+    await disk.close();
+  }
+  const joined = Buffer.concat([first, Buffer.alloc(70_144 - first.length), content(dir)]);
+  t.ok(readFileSync(join(dir, 'joined.raw')).equals(joined));
+});
+
+for (const [number, [name, one]] of Object.entries(cases).entries()) {
+  t.test(`into an existing image: ${name} (seed ${SEED + 200 + number})`, async (t) => {
+    const random = new Random(SEED + 200 + number);
+    const dir = t.testdir();
+    make(dir, one, random);
+    // Data and holes by 4 KiB: clusters are filled in part, by bytes and by zeros.
+    const bytes = Buffer.alloc(SIZE);
+    for (let at = 0; at + 4096 <= SIZE; at += 4096) {
+      if (random.next() < 0.4) random.bytes(4096).copy(bytes, at);
+      if (random.next() < 0.05) at += 4096 * random.integer(0, 200);
+    }
+    run('truncate', ['-s', String(SIZE), 'source.raw'], { cwd: dir });
+    writeFileSync(join(dir, 'full.raw'), bytes);
+    qemuImg('convert', '-n', '-f', 'raw', '-O', 'raw', join(dir, 'full.raw'), join(dir, 'source.raw'));
+    const source = await openDisk(join(dir, 'source.raw'), { format: 'raw' });
+    const disk = await openAes(join(dir, 'image.qcow2'), true);
+    try {
+      await copy([source], (request) => openQcow2Target(disk, { ...request, targetIsZero: false }));
+    } finally {
+      await source.close();
+      await disk.close();
+    }
+    t.match(qemuImgWithSecret(['check', '--image-opts', imageOpts('image.qcow2')], dir), 'No errors');
+    t.ok(content(dir).equals(bytes));
+  });
+}
+
+t.test('extents say that bytes are encrypted; map has no offsets for them, like qemu-img', async (t) => {
+  const dir = t.testdir();
+  make(dir, cases.defaults, new Random(SEED + 300));
+  const disk = await openAes(join(dir, 'image.qcow2'), false);
+  try {
+    for await (const extent of extents(disk)) {
+      t.equal(extent.encrypted, extent.kind === 'data' ? true : undefined);
+      t.equal(extent.file, extent.kind === 'data' ? disk.file : undefined);
+    }
+    const json = qemuImgWithSecret(['map', '--output=json', '--image-opts', imageOpts('image.qcow2')], dir);
+    t.same(await ourMap(disk), JSON.parse(json));
+  } finally {
+    await disk.close();
+  }
+});
+
+async function copy(
+  sources: readonly Disk[],
+  open: (request: TargetRequest) => Promise<ConvertTarget>,
+): Promise<void> {
+  await runJob('convert', { threads: 3 }, async (job) => {
+    const map = new Concatenation(sources);
+    const target = await open({
+      size: map.virtualSize,
+      options: {},
+      compress: false,
+      sparseSize: 4096,
+      backing: false,
+      gate: likeQemu,
+      limits: resolveLimits(undefined),
+      lock: true,
+      dropCache: false,
+      control: job.control,
+    });
+    await transfer({}, sources, map, target, job);
+    await target.publish({ sync: false });
+    await target.discard();
   });
 }
 
