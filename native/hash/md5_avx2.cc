@@ -28,6 +28,7 @@ struct Avx2 {
   using Word = __m256i;
   static constexpr int kLanes = 8;
   static constexpr size_t kAhead = 192;
+  static constexpr bool kWholeLines = false;
 
   static BASECOW_INLINE void Pin(Word& value) { asm("" : "+x"(value)); }
   static BASECOW_INLINE Word Add(Word x, Word y) { return _mm256_add_epi32(x, y); }

@@ -1,6 +1,6 @@
 // MD5 in AVX-512: a three-input function and a rotation are one instruction each, so a step is four of them
 // after the newest word. One stream runs in the lowest lane of a 128-bit vector, more in 4, 8 or 16 lanes of
-// one vector or in two or three interleaved vectors of 8.
+// one vector or in interleaved vectors: two or three of 8, two of 16.
 #if defined(__x86_64__)
 
 // Before the target, so that nothing inline of the standard library is compiled for it.
@@ -36,6 +36,7 @@ enum Table { kF = 0xca, kG = 0xe4, kH = 0x96, kI = 0x39 };
 #define VECTOR(type, p, lanes)                                                        \
   using Word = type;                                                                  \
   static constexpr int kLanes = lanes;                                                \
+  static constexpr bool kWholeLines = false;                                          \
   static BASECOW_INLINE void Pin(Word& value) {                                       \
     asm("" : "+v"(value));                                                            \
   }                                                                                   \
@@ -131,6 +132,31 @@ struct Zmm {
   }
 };
 
+// Two of these are waiting for memory otherwise (Zen 5).
+struct ZmmLines : Zmm {
+  static constexpr size_t kAhead = 128;
+  static constexpr bool kWholeLines = true;
+  // Of 4 lanes: mixed[w] = words w, 4 + w, 8 + w, 12 + w of every lane, one after another.
+  static BASECOW_INLINE void Lines(const uint8_t* const* rows, size_t at, Word* mixed) {
+    Word lines[4];
+    BASECOW_UNROLL
+    for (int l = 0; l < 4; ++l) lines[l] = _mm512_loadu_si512(rows[l] + at);
+    Transpose(lines, mixed);
+  }
+  // mixed[0], [4], [8], [12]: the same words of lanes 0, 4, 8, 12 and up; out[4 * q]: one of them of all
+  // lanes.
+  static BASECOW_INLINE void Words(const Word* mixed, Word* out) {
+    const Word low0 = _mm512_shuffle_i32x4(mixed[0], mixed[4], 0x44);
+    const Word high0 = _mm512_shuffle_i32x4(mixed[0], mixed[4], 0xee);
+    const Word low8 = _mm512_shuffle_i32x4(mixed[8], mixed[12], 0x44);
+    const Word high8 = _mm512_shuffle_i32x4(mixed[8], mixed[12], 0xee);
+    out[0] = _mm512_shuffle_i32x4(low0, low8, 0x88);
+    out[4] = _mm512_shuffle_i32x4(low0, low8, 0xdd);
+    out[8] = _mm512_shuffle_i32x4(high0, high8, 0x88);
+    out[12] = _mm512_shuffle_i32x4(high0, high8, 0xdd);
+  }
+};
+
 #undef VECTOR
 
 }  // namespace
@@ -196,6 +222,10 @@ void Avx512x3x8(uint32_t* const* states, const uint8_t* const* data, size_t bloc
 
 void Avx512x16(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
   RunLanes<Zmm, 1>(states, data, blocks);
+}
+
+void Avx512x2x16(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
+  RunLanes<ZmmLines, 2>(states, data, blocks);
 }
 
 }  // namespace md5

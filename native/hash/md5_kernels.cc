@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include "hash/md5_runs.h"
 
@@ -56,11 +57,31 @@ constexpr Md5Lanes kAvx512AmdMany[] = {
 };
 constexpr Md5Kernels kAvx512Amd = {"avx512-amd", "scalar", md5::Scalar1, kAvx512AmdMany, 5};
 
-bool IsIntel() {
+// AMD from Zen 5 on: four 512-bit units, but every vector instruction takes two cycles where results are
+// waited for, so one vector takes 512 cycles per block whatever its width, and two take no longer.
+constexpr Md5Lanes kAvx512Zen5Many[] = {
+    {"scalar 2", 2, 2, md5::Scalar2},     {"scalar 3", 3, 3, md5::Scalar3},
+    {"avx512 4", 4, 4, md5::Avx512x4},    {"avx512 8", 8, 5, md5::Avx512x8},
+    {"avx512 16", 16, 9, md5::Avx512x16}, {"avx512 2x16", 32, 17, md5::Avx512x2x16},
+};
+constexpr Md5Kernels kAvx512Zen5 = {"avx512-zen5", "scalar", md5::Scalar1, kAvx512Zen5Many, 6};
+
+enum class Maker { kIntel, kZen5, kOther };
+
+/// By CPUID's vendor and family; AMD's Zen 5 is family 1Ah, and later ones are taken to be like it.
+Maker FindMaker() {
   unsigned most = 0;
-  unsigned vendor[4] = {};
-  if (__get_cpuid(0, &most, &vendor[0], &vendor[2], &vendor[1]) == 0) return false;
-  return memcmp(vendor, "GenuineIntel", 12) == 0;
+  unsigned vendor[3] = {};
+  if (__get_cpuid(0, &most, &vendor[0], &vendor[2], &vendor[1]) == 0) return Maker::kOther;
+  if (memcmp(vendor, "GenuineIntel", 12) == 0) return Maker::kIntel;
+  unsigned version = 0;
+  unsigned rest[3] = {};
+  if (memcmp(vendor, "AuthenticAMD", 12) != 0 || __get_cpuid(1, &version, &rest[0], &rest[1], &rest[2]) == 0)
+    return Maker::kOther;
+  // "Base family", to which the "extended family" is added when it is 15.
+  const unsigned base = version >> 8 & 0xf;
+  const unsigned family = base == 0xf ? base + (version >> 20 & 0xff) : base;
+  return family >= 0x1a ? Maker::kZen5 : Maker::kOther;
 }
 
 #elif defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -76,7 +97,7 @@ constexpr Md5Kernels kNeon = {"neon", "portable", md5::Portable1, kNeonMany, 4};
 #endif
 
 struct Runnable {
-  const Md5Kernels* sets[5] = {};
+  const Md5Kernels* sets[6] = {};
   size_t count = 0;
 
   Runnable() {
@@ -85,10 +106,14 @@ struct Runnable {
     const bool bmi = __builtin_cpu_supports("bmi");
     const bool avx2 = bmi && __builtin_cpu_supports("avx2");
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) {
-      // Anybody but Intel is taken to be like AMD, whose choice loses least where it is wrong.
-      const bool intel = IsIntel();
-      sets[count++] = intel ? &kAvx512 : &kAvx512Amd;
-      sets[count++] = intel ? &kAvx512Amd : &kAvx512;
+      // Anybody else is taken to be like Zen 4, whose choice loses least where it is wrong.
+      const Maker maker = FindMaker();
+      const Md5Kernels* const best = maker == Maker::kIntel  ? &kAvx512
+                                     : maker == Maker::kZen5 ? &kAvx512Zen5
+                                                             : &kAvx512Amd;
+      sets[count++] = best;
+      for (const Md5Kernels* set : {&kAvx512Amd, &kAvx512Zen5, &kAvx512})
+        if (set != best) sets[count++] = set;
     }
     if (avx2) sets[count++] = &kAvx2;
     if (bmi) sets[count++] = &kScalar;

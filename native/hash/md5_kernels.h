@@ -18,7 +18,7 @@ struct Md5Lanes {
   void (*run)(uint32_t* const* states, const uint8_t* const* data, size_t blocks);
 };
 
-inline constexpr unsigned kMd5MaxLanes = 24;
+inline constexpr unsigned kMd5MaxLanes = 32;
 
 /// A set of kernels that fit one kind of processor. Constant; chosen once per process.
 struct Md5Kernels {
@@ -44,14 +44,15 @@ struct Md5Kernels {
 const Md5Kernels& PortableMd5Kernels();
 
 /// The set for this processor, or the one that the environment variable BASECOW_MD5 names when the process
-/// first asks: portable, scalar (x86-64 with BMI1), avx2, avx512 (as on Intel), avx512-amd (as on Zen 4) or
-/// neon. A name that is unknown, or whose instructions are missing here, is passed over; Md5Choice says so.
+/// first asks: portable, scalar (x86-64 with BMI1), avx2, avx512 (as on Intel), avx512-amd (as on Zen 4),
+/// avx512-zen5 or neon. A name that is unknown, or whose instructions are missing here, is passed over;
+/// Md5Choice says so.
 const Md5Kernels& PickMd5Kernels();
 
 /// The set called `name` if this processor can run it, else nullptr.
 const Md5Kernels* FindMd5Kernels(const char* name);
 
-/// Every set that this processor can run, best first by the processor's vendor.
+/// Every set that this processor can run, best first by the processor's vendor and family.
 const Md5Kernels* const* RunnableMd5Kernels(size_t* count);
 
 /// One line for people: the kernels in use and, when BASECOW_MD5 was passed over, that it was.

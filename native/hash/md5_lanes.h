@@ -19,7 +19,8 @@ namespace {
 //   Word, kLanes, kAhead (bytes that a lane's data is asked for before it is needed), Add(x, y),
 //   Rotate<s>(x), Broadcast(const uint32_t*), Pin(Word&), AddF/AddG/AddH/AddI(t, b, c, d): t + f(b, c, d) on
 //   the shortest path from b, Quad(rows, at, out): out[w] = word w of the 16 bytes at rows[l] + at, of every
-//   lane l, Unquad(in, rows): the reverse, stored at rows[l].
+//   lane l, Unquad(in, rows): the reverse, stored at rows[l]. kWholeLines: words are staged from whole cache
+//   lines, with Lines(rows, at, mixed) and Words(mixed, out), see StageLines.
 
 template <typename V, int groups>
 struct Staged {
@@ -28,7 +29,8 @@ struct Staged {
 
 /// Words 4 * quad and up of group n's block at `at`.
 template <typename V, int groups>
-BASECOW_INLINE void Stage(Staged<V, groups>& staged, const uint8_t* const* data, size_t at, int n, int quad) {
+BASECOW_INLINE void StageQuad(Staged<V, groups>& staged, const uint8_t* const* data, size_t at, int n,
+                              int quad) {
   constexpr int lanes = V::kLanes;
   const uint8_t* const* rows = data + n * lanes;
   // The rows' addresses are read anew each time: there are more than registers, and moving them to and from
@@ -43,6 +45,39 @@ BASECOW_INLINE void Stage(Staged<V, groups>& staged, const uint8_t* const* data,
   V::Quad(rows, at + 16 * static_cast<size_t>(quad), staged.words[n] + 4 * quad);
 }
 
+/// For vectors as long as a cache line. Phases 0 to 3 read four lanes' lines each, whole and once, which the
+/// processor's own prefetching follows, into `mixed`; phases 4 to 7 make four words of all lanes each.
+template <typename V, int groups>
+BASECOW_INLINE void StageLines(Staged<V, groups>& staged, Staged<V, groups>& mixed,
+                               const uint8_t* const* data, size_t at, int n, int phase) {
+  if (phase < 4) {
+    const uint8_t* const* rows = data + n * V::kLanes + 4 * phase;
+    asm("" : "+r"(rows));
+    BASECOW_UNROLL
+    for (int l = 0; l < 4; ++l) {
+      const auto row = reinterpret_cast<uintptr_t>(rows[l]);
+      __builtin_prefetch(reinterpret_cast<const void*>(row + at + V::kAhead));
+    }
+    V::Lines(rows, at, mixed.words[n] + 4 * phase);
+  } else {
+    V::Words(mixed.words[n] + (phase - 4), staged.words[n] + (phase - 4));
+  }
+}
+
+/// Parts that the staging of a block is done in.
+template <typename V>
+inline constexpr int kPhases = V::kWholeLines ? 8 : 4;
+
+template <typename V, int groups>
+BASECOW_INLINE void Stage(Staged<V, groups>& staged, Staged<V, groups>& mixed, const uint8_t* const* data,
+                          size_t at, int n, int phase) {
+  if constexpr (V::kWholeLines) {
+    StageLines<V, groups>(staged, mixed, data, at, n, phase);
+  } else {
+    StageQuad<V, groups>(staged, data, at, n, phase);
+  }
+}
+
 template <typename V, int groups>
 BASECOW_INLINE void RunLanes(uint32_t* const* states, const uint8_t* const* data, size_t blocks) {
   using Word = typename V::Word;
@@ -52,13 +87,16 @@ BASECOW_INLINE void RunLanes(uint32_t* const* states, const uint8_t* const* data
   State v[groups];
   State start[groups];
   Staged<V, groups> staged[2];
+  Staged<V, groups> mixed;  // not used, and so nowhere, unless kWholeLines
+  // Of a block of all groups; spread evenly over its steps.
+  constexpr int parts = kPhases<V> * groups;
   BASECOW_UNROLL
   for (int n = 0; n < groups; ++n) {
     Word words[4];
     V::Quad(reinterpret_cast<const uint8_t* const*>(states + n * V::kLanes), 0, words);
     v[n] = {words[0], words[1], words[2], words[3]};
     BASECOW_UNROLL
-    for (int quad = 0; quad < 4; ++quad) Stage<V, groups>(staged[0], data, 0, n, quad);
+    for (int phase = 0; phase < kPhases<V>; ++phase) Stage<V, groups>(staged[0], mixed, data, 0, n, phase);
   }
   Staged<V, groups>* now = &staged[0];
   Staged<V, groups>* next = &staged[1];
@@ -70,15 +108,16 @@ BASECOW_INLINE void RunLanes(uint32_t* const* states, const uint8_t* const* data
     asm("" : "+r"(sines));
     BASECOW_UNROLL
     for (int n = 0; n < groups; ++n) start[n] = v[n];
-#define STEP(f, a, b, c, d, i, word, s)                                                         \
-  BASECOW_UNROLL for (int n = 0; n < groups; ++n) {                                             \
-    if constexpr ((i) % (16 / groups) == 0) {                                                   \
-      if ((i) / (16 / groups) % groups == n) Stage<V, groups>(*next, data, ahead, n, (i) / 16); \
-    }                                                                                           \
-    Word t = V::Add(V::Add(v[n].a, now->words[n][word]), V::Broadcast(sines + (i)));            \
-    V::Pin(t);                                                                                  \
-    t = V::Add##f(t, v[n].b, v[n].c, v[n].d);                                                   \
-    v[n].a = V::Add(V::template Rotate<s>(t), v[n].b);                                          \
+#define STEP(f, a, b, c, d, i, word, s)                                                      \
+  BASECOW_UNROLL for (int n = 0; n < groups; ++n) {                                          \
+    if constexpr ((i)*parts % 64 < parts) {                                                  \
+      constexpr int part = (i)*parts / 64;                                                   \
+      if (part % groups == n) Stage<V, groups>(*next, mixed, data, ahead, n, part / groups); \
+    }                                                                                        \
+    Word t = V::Add(V::Add(v[n].a, now->words[n][word]), V::Broadcast(sines + (i)));         \
+    V::Pin(t);                                                                               \
+    t = V::Add##f(t, v[n].b, v[n].c, v[n].d);                                                \
+    v[n].a = V::Add(V::template Rotate<s>(t), v[n].b);                                       \
   }
     BASECOW_MD5_STEPS(STEP);
 #undef STEP

@@ -10,9 +10,9 @@ namespace basecow {
 
 namespace {
 
-/// Streams that are scheduled together: what they need besides lies on the stack. A multiple of 16 and 24
-/// lanes.
-constexpr size_t kTogether = 144;
+/// Streams that are scheduled together: what they need besides lies on the stack. A multiple of 16, 24
+/// and 32 lanes.
+constexpr size_t kTogether = 192;
 
 void Digest(const uint32_t state[4], uint8_t digest[kMd5Bytes]) {
   for (size_t i = 0; i < kMd5Bytes; ++i) digest[i] = static_cast<uint8_t>(state[i / 4] >> (8 * (i % 4)));

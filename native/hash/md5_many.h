@@ -32,7 +32,7 @@ struct Md5Message {
 };
 
 /// digests[i] = the digest of messages[i]. The fastest way for messages that lie in memory, such as chunks or
-/// blocks: pass as many at once as there are. 48 and more of like length run at full speed, a multiple of 144
+/// blocks: pass as many at once as there are. 64 and more of like length run at full speed, a multiple of 192
 /// loses nothing. Runs on the calling thread, without allocating memory.
 void Md5Messages(const Md5Message* messages, size_t count, uint8_t (*digests)[kMd5Bytes],
                  const Md5Kernels& kernels = PickMd5Kernels());

@@ -14,6 +14,7 @@ struct Neon {
   using Word = uint32x4_t;
   static constexpr int kLanes = 4;
   static constexpr size_t kAhead = 192;
+  static constexpr bool kWholeLines = false;
 
   static BASECOW_INLINE void Pin(Word& value) { asm("" : "+w"(value)); }
   static BASECOW_INLINE Word Add(Word x, Word y) { return vaddq_u32(x, y); }

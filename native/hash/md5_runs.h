@@ -22,13 +22,15 @@ Many Scalar3;
 Many Avx2x8;
 Many Avx2x2x8;
 Many Avx2x3x8;
-// AVX-512 F and VL: one stream; 4, 8 or 16 lanes of one vector; two or three vectors of 8.
+// AVX-512 F and VL: one stream; 4, 8 or 16 lanes of one vector; two or three vectors of 8,
+// two of 16.
 One Avx512One;
 Many Avx512x4;
 Many Avx512x8;
 Many Avx512x16;
 Many Avx512x2x8;
 Many Avx512x3x8;
+Many Avx512x2x16;
 #endif
 
 #if defined(__aarch64__)

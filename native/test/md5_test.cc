@@ -247,7 +247,7 @@ TEST("random mixes of continued streams of unequal lengths, any number at once")
   check::Random random(15);
   const Bytes bytes = random.Bytes(64 << 10);
   for (const Md5Kernels* set : Sets()) {
-    for (size_t count = 1; count <= 150; count += count < 40 ? 1 : 13) {
+    for (size_t count = 1; count <= 200; count += count < 40 ? 1 : 13) {
       std::vector<Md5> streams(count, Md5(*set));
       std::vector<Bytes> fed(count);
       for (int round = 0; round < 4; ++round) {
