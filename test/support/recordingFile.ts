@@ -1,5 +1,6 @@
 // A host file that keeps a log of what is written to it, and images of what storage may hold after a crash: the log cut
 // anywhere, and of what no sync had settled yet any part, torn at sectors.
+import type { GuestFile } from '#src/disk/guestFile.js';
 import type { HostFile } from '#src/disk/hostFile.js';
 import type { Random } from './random.js';
 
@@ -12,7 +13,7 @@ type Entry =
   | { kind: 'sync' };
 
 /** Behaves as the file it wraps (the methods that formats use). */
-export class RecordingFile {
+export class RecordingFile implements GuestFile {
   readonly log: Entry[] = [];
   readonly #file: HostFile;
 
@@ -30,6 +31,11 @@ export class RecordingFile {
 
   get size(): number {
     return this.#file.size;
+  }
+
+  /** Itself: what is written through it is noted. */
+  get host(): HostFile {
+    return this as unknown as HostFile;
   }
 
   get identity(): string {
@@ -61,6 +67,27 @@ export class RecordingFile {
       at += lengths[i];
     }
     return this.#file.writePieces(buffer, offsets, lengths);
+  }
+
+  async readGuest(buffer: Uint8Array, offset: number): Promise<void> {
+    const got = await this.read(buffer, offset);
+    if (got < buffer.length) buffer.fill(0, got);
+  }
+
+  writeGuest(buffer: Uint8Array, offset: number): Promise<void> {
+    return this.write(buffer, offset);
+  }
+
+  writeGuestPieces(buffer: Uint8Array, offsets: Float64Array, lengths: Uint32Array): Promise<void> {
+    return this.writePieces(buffer, offsets, lengths);
+  }
+
+  seal(): undefined {
+    return undefined;
+  }
+
+  moved(): this {
+    return this;
   }
 
   zero(offset: number, length: number): Promise<void> {
