@@ -112,8 +112,9 @@ struct Runnable {
                                      : maker == Maker::kZen5 ? &kAvx512Zen5
                                                              : &kAvx512Amd;
       sets[count++] = best;
-      for (const Md5Kernels* set : {&kAvx512Amd, &kAvx512Zen5, &kAvx512})
-        if (set != best) sets[count++] = set;
+      if (best != &kAvx512Amd) sets[count++] = &kAvx512Amd;
+      if (best != &kAvx512Zen5) sets[count++] = &kAvx512Zen5;
+      if (best != &kAvx512) sets[count++] = &kAvx512;
     }
     if (avx2) sets[count++] = &kAvx2;
     if (bmi) sets[count++] = &kScalar;
